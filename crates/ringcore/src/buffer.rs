@@ -1,0 +1,291 @@
+//! Memory that the kernel may see: slabs, the regions in them, and the arena for inputs (I1, I2).
+//! Pair: src/buffer.ts
+//!
+//! ```text
+//! slab (one mmap, page aligned)                       class  region bytes  slab
+//! +--------+--------+--------+--------+ ...             0      512          64 KiB
+//! |region 0|region 1|region 2|region 3|                 1      4 KiB         1 MiB
+//! +--------+--------+--------+--------+ ...             2      8 KiB         1 MiB
+//!     |                                                ...
+//!     `- busy: the kernel holds it, from push to the    9      1 MiB         4 MiB
+//!        operation's last CQE (I2)
+//! ```
+//! A slab is reference counted: the ring holds one count, everything that shows its bytes to
+//! JavaScript another. It is unmapped when the last one is dropped, on whatever thread that is.
+#![allow(unsafe_code)]
+
+use crate::error::{Error, Result};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Anonymous memory from mmap, page aligned, zeroed, never moved.
+pub struct Slab {
+  base: NonNull<u8>,
+  len: usize,
+}
+
+// SAFETY: I6: a slab is only an owned address range. Nothing in it is read or written through a
+// `&Slab`; those who do (the owner of the ring) keep to their own thread. Dropping it anywhere is
+// an munmap.
+unsafe impl Send for Slab {}
+// SAFETY: I6: as above, `&Slab` gives out an address and nothing else.
+unsafe impl Sync for Slab {}
+
+impl Slab {
+  /// Maps `len` bytes; the kernel gives pages on first touch only.
+  pub fn new(len: usize) -> Result<Arc<Slab>> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: I1: a new anonymous mapping; no existing memory is named.
+    let address = unsafe {
+      libc::mmap(
+        std::ptr::null_mut(),
+        len,
+        libc::PROT_READ | libc::PROT_WRITE,
+        flags,
+        -1,
+        0,
+      )
+    };
+    match NonNull::new(address.cast::<u8>()) {
+      Some(base) if address != libc::MAP_FAILED => Ok(Arc::new(Slab { base, len })),
+      _ => Err(Error::Memory {
+        wanted: len,
+        limit: usize::MAX,
+      }),
+    }
+  }
+
+  /// The first byte.
+  pub fn base(&self) -> *mut u8 {
+    self.base.as_ptr()
+  }
+
+  /// Bytes mapped.
+  pub fn len(&self) -> usize {
+    self.len
+  }
+
+  /// A slab is never empty.
+  pub fn is_empty(&self) -> bool {
+    self.len == 0
+  }
+}
+
+impl Drop for Slab {
+  fn drop(&mut self) {
+    // SAFETY: I2: the ring dropped its count only after every CQE came (or leaked it on purpose),
+    // so the kernel no longer writes here; nobody else holds a count.
+    unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+  }
+}
+
+// PAIR: CLASSES
+/// Region sizes: 512 bytes for small ones, then 4 KiB (so that O_DIRECT works) doubling to 1 MiB.
+pub const CLASSES: usize = 10;
+
+// PAIR: classOf
+/// The smallest class whose regions hold `len` bytes.
+pub fn class_of(len: usize) -> usize {
+  if len <= 512 {
+    return 0;
+  }
+  let pages = len.div_ceil(4096).next_power_of_two();
+  1 + pages.trailing_zeros() as usize
+}
+
+// PAIR: classBytes
+/// Bytes of one region of a class.
+pub fn class_bytes(class: usize) -> usize {
+  if class == 0 {
+    512
+  } else {
+    4096 << (class - 1)
+  }
+}
+
+/// Bytes of one slab of a class: few mappings for many small regions, four of the largest.
+fn slab_bytes(class: usize) -> usize {
+  match class {
+    0 => 64 << 10,
+    _ => (1 << 20).max(4 * class_bytes(class)),
+  }
+}
+
+struct Region {
+  slab: u32,
+  offset: u32,
+  len: u32,
+  /// Operations in flight that name it: 0 or 1 until chains share one.
+  busy: u32,
+}
+
+/// New regions: ids `first .. first + count`, each `bytes` long, side by side from the slab's base.
+pub struct Growth {
+  pub first: u32,
+  pub count: u32,
+  pub bytes: u32,
+  pub slab: Arc<Slab>,
+}
+
+// PAIR: Regions
+/// All regions of a ring. Who uses which free one is the caller's business (TypeScript keeps the
+/// stacks); that none is used twice at once or out of range is checked here.
+pub struct Regions {
+  slabs: Vec<Arc<Slab>>,
+  regions: Vec<Region>,
+  bytes: usize,
+  limit: usize,
+}
+
+impl Regions {
+  /// No memory yet; at most `limit` bytes ever.
+  pub fn new(limit: usize) -> Regions {
+    Regions {
+      slabs: Vec::new(),
+      regions: Vec::new(),
+      bytes: 0,
+      limit,
+    }
+  }
+
+  // PAIR: Regions.grow
+  /// Maps one more slab of a class. Beyond the limit: `Error::Memory`, at the call, never a wait.
+  pub fn grow(&mut self, class: usize) -> Result<Growth> {
+    if class >= CLASSES {
+      return Err(Error::Invalid(format!(
+        "region class {class} is not below {CLASSES}"
+      )));
+    }
+    let len = slab_bytes(class);
+    if self.bytes + len > self.limit {
+      return Err(Error::Memory {
+        wanted: len,
+        limit: self.limit,
+      });
+    }
+    let slab = Slab::new(len)?;
+    let bytes = class_bytes(class);
+    let (first, count) = (self.regions.len() as u32, (len / bytes) as u32);
+    let index = self.slabs.len() as u32;
+    for i in 0..count {
+      let offset = i * bytes as u32;
+      self.regions.push(Region {
+        slab: index,
+        offset,
+        len: bytes as u32,
+        busy: 0,
+      });
+    }
+    self.slabs.push(slab.clone());
+    self.bytes += len;
+    Ok(Growth {
+      first,
+      count,
+      bytes: bytes as u32,
+      slab,
+    })
+  }
+
+  // PAIR: Regions.hold
+  /// Marks a region as held by the kernel and gives the address of `offset`. `None` when the id,
+  /// the range, or a second use at once is wrong: the caller answers EINVAL.
+  pub fn hold(&mut self, id: u32, offset: u32, len: u32) -> Option<*mut u8> {
+    let region = self.regions.get_mut(id as usize)?;
+    let end = offset.checked_add(len)?;
+    if end > region.len || region.busy != 0 {
+      return None;
+    }
+    region.busy = 1;
+    let slab = &self.slabs[region.slab as usize];
+    Some(slab.base().wrapping_add((region.offset + offset) as usize))
+  }
+
+  // PAIR: Regions.release
+  /// The operation's last CQE came: the kernel holds the region no longer (I2).
+  pub fn release(&mut self, id: u32) {
+    if let Some(region) = self.regions.get_mut(id as usize) {
+      region.busy = 0;
+    }
+  }
+
+  /// Bytes mapped.
+  pub fn bytes(&self) -> usize {
+    self.bytes
+  }
+
+  /// Gives the slabs up without unmapping them, for a ring that did not drain (I7).
+  pub fn leak(&mut self) {
+    self.slabs.drain(..).for_each(std::mem::forget);
+    self.regions.clear();
+  }
+}
+
+// PAIR: only-rust Arena -- TypeScript writes paths into the border's inputs area, Rust copies here
+/// Inputs that the kernel reads while it takes an SQE: paths, timespecs. A bump allocator that is
+/// reset when the SQ is empty, that is when the kernel's head has passed the last SQE (I2).
+pub struct Arena {
+  slab: Arc<Slab>,
+  top: usize,
+}
+
+impl Arena {
+  /// 64 KiB, enough for a full SQ of short paths; what does not fit is boxed into its slot.
+  pub fn new() -> Result<Arena> {
+    Ok(Arena {
+      slab: Slab::new(64 << 10)?,
+      top: 0,
+    })
+  }
+
+  /// Copies the bytes in, 8 byte aligned. `None` when the arena is full.
+  pub fn place(&mut self, bytes: &[u8]) -> Option<u64> {
+    let start = self.top;
+    let end = start.checked_add(bytes.len().next_multiple_of(8))?;
+    if end > self.slab.len() {
+      return None;
+    }
+    let to = self.slab.base().wrapping_add(start);
+    // SAFETY: I1, I2: `start..end` lies in the slab and above everything placed since the last
+    // reset, so no SQE that the kernel has yet to take points there. Only this thread writes.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    self.top = end;
+    Some(to as u64)
+  }
+
+  /// Starts over. The caller has checked that the kernel took every SQE that was pushed.
+  pub fn reset(&mut self) {
+    self.top = 0;
+  }
+
+  /// Bytes in use.
+  pub fn used(&self) -> usize {
+    self.top
+  }
+
+  /// Bytes mapped.
+  pub fn bytes(&self) -> usize {
+    self.slab.len()
+  }
+
+  /// Gives the memory up without unmapping it, for a ring that did not drain (I7).
+  pub fn leak(&mut self) {
+    std::mem::forget(self.slab.clone());
+  }
+}
+
+#[cfg(test)]
+mod tests {
+  use super::*;
+
+  #[test]
+  fn classes_hold_what_they_are_chosen_for() {
+    for len in [0, 1, 511, 512, 513, 4095, 4096, 4097, 65536, 65537, 1 << 20] {
+      let class = class_of(len);
+      assert!(class < CLASSES && class_bytes(class) >= len, "{len}");
+      assert!(
+        class == 0 || class_bytes(class - 1) < len,
+        "{len} fits a smaller class"
+      );
+    }
+  }
+}

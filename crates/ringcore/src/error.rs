@@ -1,0 +1,194 @@
+//! Errors: one enum, each with a stable code.
+//! Pair: src/error.ts
+//!
+//! Codes of our own start with ERR_RINGCORE_; everything the kernel says keeps its errno name.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Everything that can go wrong. `code()` is the stable name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+  /// The kernel's answer to one operation.
+  Os {
+    errno: i32,
+    syscall: &'static str,
+    path: Option<PathBuf>,
+  },
+  /// The operation or task was aborted, and its result reached nobody.
+  Abort,
+  /// A timeout passed first.
+  Timeout,
+  /// io_uring is refused here.
+  Unavailable { reason: String, advice: String },
+  /// This kernel lacks one operation.
+  UnsupportedOp {
+    name: &'static str,
+    kernel: &'static str,
+  },
+  /// A future, memory or handle of another runtime.
+  WrongRuntime,
+  /// The ring belongs to another thread (I6).
+  WrongThread,
+  /// The runtime is closed.
+  Closed,
+  /// No memory for a region, or `memory_limit` reached.
+  Memory { wanted: usize, limit: usize },
+  /// An argument out of its range; nothing was submitted.
+  Invalid(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+  // PAIR: Error.code
+  /// The stable code: an errno name for the kernel's answers, otherwise as in the TypeScript twin.
+  pub fn code(&self) -> &'static str {
+    match self {
+      Error::Os { errno, .. } => errno_name(*errno),
+      Error::Abort => "ABORT_ERR",
+      Error::Timeout => "ETIMEDOUT",
+      Error::Unavailable { .. } => "ERR_RINGCORE_UNAVAILABLE",
+      Error::UnsupportedOp { .. } => "ERR_RINGCORE_UNSUPPORTED_OP",
+      Error::WrongRuntime => "ERR_RINGCORE_WRONG_RUNTIME",
+      Error::WrongThread => "ERR_RINGCORE_WRONG_THREAD",
+      Error::Closed => "ERR_RINGCORE_CLOSED",
+      Error::Memory { .. } => "ERR_RINGCORE_MEMORY",
+      Error::Invalid(_) => "ERR_OUT_OF_RANGE",
+    }
+  }
+
+  // PAIR: Error.errno
+  /// The error of a negative result.
+  pub fn errno(errno: i32, syscall: &'static str) -> Error {
+    Error::Os {
+      errno,
+      syscall,
+      path: None,
+    }
+  }
+
+  /// The same with the path it was about.
+  pub fn with_path(self, about: &Path) -> Error {
+    match self {
+      Error::Os { errno, syscall, .. } => Error::Os {
+        errno,
+        syscall,
+        path: Some(about.into()),
+      },
+      other => other,
+    }
+  }
+}
+
+impl fmt::Display for Error {
+  fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match self {
+      Error::Os {
+        errno,
+        syscall,
+        path,
+      } => {
+        write!(
+          f,
+          "{}: {}, {}",
+          errno_name(*errno),
+          errno_text(*errno),
+          syscall
+        )?;
+        match path {
+          Some(path) => write!(f, " '{}'", path.display()),
+          None => Ok(()),
+        }
+      }
+      Error::Abort => write!(f, "The operation was aborted"),
+      Error::Timeout => write!(f, "The operation timed out"),
+      Error::Unavailable { reason, advice } => {
+        write!(f, "io_uring is not available: {reason}. {advice}")
+      }
+      Error::UnsupportedOp { name, kernel } => {
+        write!(f, "this kernel has no {name}: it came with Linux {kernel}")
+      }
+      Error::WrongRuntime => write!(f, "this belongs to another runtime"),
+      Error::WrongThread => write!(f, "a ring may be used only by the thread that made it"),
+      Error::Closed => write!(f, "the runtime is closed"),
+      Error::Memory { wanted, limit } => {
+        write!(
+          f,
+          "no memory for {wanted} more bytes of regions (limit {limit})"
+        )
+      }
+      Error::Invalid(what) => write!(f, "{what}"),
+    }
+  }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for std::io::Error {
+  fn from(error: Error) -> std::io::Error {
+    match error {
+      Error::Os {
+        errno, path: None, ..
+      } => std::io::Error::from_raw_os_error(errno),
+      other => std::io::Error::other(other.to_string()),
+    }
+  }
+}
+
+/// The errno names that ring set-up and the operations here can answer with.
+const ERRNO_NAMES: &[(i32, &str)] = &[
+  (libc::EPERM, "EPERM"),
+  (libc::ENOENT, "ENOENT"),
+  (libc::EINTR, "EINTR"),
+  (libc::EIO, "EIO"),
+  (libc::ENXIO, "ENXIO"),
+  (libc::EBADF, "EBADF"),
+  (libc::EAGAIN, "EAGAIN"),
+  (libc::ENOMEM, "ENOMEM"),
+  (libc::EACCES, "EACCES"),
+  (libc::EFAULT, "EFAULT"),
+  (libc::EBUSY, "EBUSY"),
+  (libc::EEXIST, "EEXIST"),
+  (libc::ENOTDIR, "ENOTDIR"),
+  (libc::EISDIR, "EISDIR"),
+  (libc::EINVAL, "EINVAL"),
+  (libc::ENFILE, "ENFILE"),
+  (libc::EMFILE, "EMFILE"),
+  (libc::ETXTBSY, "ETXTBSY"),
+  (libc::EFBIG, "EFBIG"),
+  (libc::ENOSPC, "ENOSPC"),
+  (libc::ESPIPE, "ESPIPE"),
+  (libc::EROFS, "EROFS"),
+  (libc::EPIPE, "EPIPE"),
+  (libc::ENAMETOOLONG, "ENAMETOOLONG"),
+  (libc::ENOSYS, "ENOSYS"),
+  (libc::ELOOP, "ELOOP"),
+  (libc::ETIME, "ETIME"),
+  (libc::EOVERFLOW, "EOVERFLOW"),
+  (libc::EBADR, "EBADR"),
+  (libc::EOPNOTSUPP, "EOPNOTSUPP"),
+  (libc::ENOBUFS, "ENOBUFS"),
+  (libc::ETIMEDOUT, "ETIMEDOUT"),
+  (libc::EALREADY, "EALREADY"),
+  (libc::ECANCELED, "ECANCELED"),
+  (libc::EDQUOT, "EDQUOT"),
+];
+
+/// The name of an errno, `UNKNOWN` where the table has none.
+pub fn errno_name(errno: i32) -> &'static str {
+  ERRNO_NAMES
+    .iter()
+    .find(|(number, _)| *number == errno)
+    .map_or("UNKNOWN", |(_, name)| name)
+}
+
+/// The C library's text of an errno.
+fn errno_text(errno: i32) -> String {
+  let text = std::io::Error::from_raw_os_error(errno).to_string();
+  text
+    .split(" (os error")
+    .next()
+    .unwrap_or_default()
+    .to_lowercase()
+}

@@ -1,0 +1,357 @@
+//! The executor: 1 poll ready tasks, 2 submit what they queued, 3 reap completions, 4 park.
+//! Pair: src/executor.ts
+
+use crate::error::{Error, Result};
+use crate::kernel::{signal_eventfd, Kernel, Options, DRAIN_BOUND};
+use crate::reactor::Reactor;
+use crate::ring::{Driver, Ring, Stats, Wait};
+use crate::task::{Abort, Context, Future, JoinHandle, Outcome, Poll, Task, TaskWaker};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::{pin, Pin};
+use std::rc::Rc;
+use std::sync::atomic::{fence, AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// The ready queue. Wakers push from any thread; only the runtime's own thread pops.
+pub struct Ready {
+  queue: Mutex<VecDeque<(u32, u64)>>,
+  /// The owner is about to block, or blocks, in enter: a push must signal the eventfd.
+  parked: AtomicBool,
+  eventfd: i32,
+}
+
+impl Ready {
+  /// Queues a task. Two orders are possible with the owner's step 4, and both end well: the owner
+  /// sees the push when it looks once more, or this thread sees `parked` and signals.
+  pub(crate) fn push(&self, task: u32, serial: u64) {
+    self.queue.lock().unwrap().push_back((task, serial));
+    fence(Ordering::SeqCst);
+    if self.parked.swap(false, Ordering::SeqCst) {
+      signal_eventfd(self.eventfd);
+    }
+  }
+
+  fn pop(&self) -> Option<(u32, u64)> {
+    self.queue.lock().unwrap().pop_front()
+  }
+
+  fn len(&self) -> usize {
+    self.queue.lock().unwrap().len()
+  }
+}
+
+thread_local! {
+  static CURRENT: RefCell<Vec<Rc<Executor>>> = const { RefCell::new(Vec::new()) };
+}
+
+// PAIR: Executor
+/// Tasks, their ready queue, and the reactor below.
+pub struct Executor {
+  pub(crate) reactor: RefCell<Reactor>,
+  tasks: RefCell<Vec<Option<Task>>>,
+  free: RefCell<Vec<u32>>,
+  serial: Cell<u64>,
+  ready: Arc<Ready>,
+  /// Where the kernel puts the 8 bytes of the wake-up read; freed after the ring is closed (I2).
+  wake_buffer: Box<Cell<[u8; 8]>>,
+  wake_armed: Cell<bool>,
+  closed: Cell<bool>,
+}
+
+impl Executor {
+  // PAIR: Executor.spawn
+  /// Queues a task; it is polled in the next turn, not here.
+  fn spawn<F: Future + 'static>(self: &Rc<Self>, future: F) -> JoinHandle<F::Output> {
+    let outcome = Rc::new(RefCell::new(Outcome {
+      value: None,
+      waker: None,
+      done: false,
+    }));
+    let settled = outcome.clone();
+    let future = Box::pin(async move {
+      let value = future.await;
+      settled.borrow_mut().settle(Ok(value));
+    });
+    let serial = self.serial.get() + 1;
+    self.serial.set(serial);
+    let task = self.free.borrow_mut().pop().unwrap_or_else(|| {
+      let mut tasks = self.tasks.borrow_mut();
+      tasks.push(None);
+      tasks.len() as u32 - 1
+    });
+    let queued = AtomicBool::new(true);
+    let waker = Arc::new(TaskWaker {
+      task,
+      serial,
+      queued,
+      ready: self.ready.clone(),
+    });
+    self.tasks.borrow_mut()[task as usize] = Some(Task {
+      future: Some(future),
+      waker,
+      aborted: false,
+    });
+    self.ready.push(task, serial);
+    JoinHandle {
+      outcome,
+      task,
+      serial,
+      runtime: self.clone(),
+    }
+  }
+
+  // PAIR: Executor.turn
+  /// One round of the loop. It blocks in step 4 when there is nothing to do.
+  fn turn(self: &Rc<Self>) {
+    // 1 poll: the tasks that are ready now. Those that wake themselves wait for the next round, so
+    // that completions come in between (I8).
+    for _ in 0..self.ready.len() {
+      let Some((task, serial)) = self.ready.pop() else {
+        break;
+      };
+      self.poll_task(task, serial);
+    }
+    // 2 submit, 3 reap
+    let mut reactor = self.reactor.borrow_mut();
+    if reactor.ring.ready() {
+      reactor.turn(Wait::No);
+    }
+    // 4 park: Rust may block here. Where JavaScript arms the reactor thread, this thread waits in
+    // enter for a CQE; another thread ends the wait through the eventfd's read.
+    if self.ready.len() == 0 && !reactor.ring.ready() {
+      if !self.wake_armed.replace(true) || reactor.ring.woken() {
+        reactor
+          .ring
+          .arm_wake(self.ready.eventfd, self.wake_buffer.as_ptr().cast());
+      }
+      self.ready.parked.store(true, Ordering::SeqCst);
+      fence(Ordering::SeqCst);
+      if self.ready.len() == 0 {
+        reactor.turn(Wait::Forever);
+      }
+      if reactor.ring.fatal().is_some() {
+        // No enter blocks any more; another thread may still wake a task.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+      }
+      self.ready.parked.store(false, Ordering::SeqCst);
+    }
+  }
+
+  // PAIR: Executor.pollTask
+  /// Polls one task outside of every borrow, so that it may spawn, abort and start operations.
+  fn poll_task(self: &Rc<Self>, task: u32, serial: u64) {
+    let (mut future, waker) = {
+      let mut tasks = self.tasks.borrow_mut();
+      let Some(entry) = tasks[task as usize]
+        .as_mut()
+        .filter(|t| t.waker.serial == serial)
+      else {
+        return; // It has ended; a late wake finds nobody.
+      };
+      // Cleared before the poll: a wake during the poll queues the task again.
+      entry.waker.queued.store(false, Ordering::Release);
+      let Some(future) = entry.future.take() else {
+        return;
+      };
+      (future, entry.waker.clone())
+    };
+    let waker = waker.into();
+    let done = future
+      .as_mut()
+      .poll(&mut Context::from_waker(&waker))
+      .is_ready();
+    let mut tasks = self.tasks.borrow_mut();
+    let entry = tasks[task as usize]
+      .as_mut()
+      .expect("only its own end removes a task");
+    if done || entry.aborted {
+      tasks[task as usize] = None;
+      self.free.borrow_mut().push(task);
+      drop(tasks);
+      drop(future); // Outside of the borrow: its destructors may abort other tasks.
+    } else {
+      entry.future = Some(future);
+    }
+  }
+}
+
+impl Abort for Executor {
+  fn abort(&self, task: u32, serial: u64) -> bool {
+    let mut tasks = self.tasks.borrow_mut();
+    let Some(entry) = tasks[task as usize]
+      .as_mut()
+      .filter(|t| t.waker.serial == serial)
+    else {
+      return false;
+    };
+    let future = entry.future.take();
+    if future.is_some() {
+      tasks[task as usize] = None;
+      self.free.borrow_mut().push(task);
+    } else {
+      entry.aborted = true; // It aborts itself: dropped when its poll returns.
+    }
+    drop(tasks);
+    drop(future);
+    true
+  }
+}
+
+// PAIR: Runtime
+/// A ring of its own and the tasks on it. It belongs to the thread that made it (I6).
+pub struct Runtime {
+  executor: Rc<Executor>,
+}
+
+impl Runtime {
+  /// A runtime on the kernel's ring.
+  pub fn new(options: Options) -> Result<Runtime> {
+    Runtime::with_driver(Box::new(Kernel::open(&options)?), options)
+  }
+
+  /// A runtime on any driver; the tests use the mock.
+  pub fn with_driver(driver: Box<dyn Driver>, options: Options) -> Result<Runtime> {
+    let ring = Ring::new(driver, options.memory_limit)?;
+    // Not EFD_NONBLOCK: the ring reads it, and the kernel waits for it by polling.
+    let eventfd = crate::kernel::eventfd()?;
+    let executor = Executor {
+      reactor: RefCell::new(Reactor::new(ring)),
+      tasks: RefCell::default(),
+      free: RefCell::default(),
+      serial: Cell::new(0),
+      ready: Arc::new(Ready {
+        queue: Mutex::default(),
+        parked: AtomicBool::new(false),
+        eventfd,
+      }),
+      wake_buffer: Box::default(),
+      wake_armed: Cell::new(false),
+      closed: Cell::new(false),
+    };
+    Ok(Runtime {
+      executor: Rc::new(executor),
+    })
+  }
+
+  // PAIR: Runtime.run
+  /// Runs turns until the future has ended. Other tasks live on, and go on in the next `run`.
+  pub fn run<F: Future + 'static>(&self, future: F) -> F::Output {
+    let entered = Entered::new(&self.executor);
+    let mut handle = pin!(self.executor.spawn(future));
+    loop {
+      if let Some(value) = handle.as_mut().get_mut().outcome.borrow_mut().value.take() {
+        drop(entered);
+        return value.expect("the handle of `run` is not given to anybody who could abort it");
+      }
+      self.executor.turn();
+    }
+  }
+
+  // PAIR: Runtime.spawn
+  /// Queues a task that runs while somebody calls `run`.
+  pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+    self.executor.spawn(future)
+  }
+
+  // PAIR: Runtime.stats
+  /// Counters since the ring was made.
+  pub fn stats(&self) -> Stats {
+    self.executor.reactor.borrow().ring.stats
+  }
+
+  /// Operations between push and last CQE.
+  pub fn in_flight(&self) -> usize {
+    self.executor.reactor.borrow().ring.in_flight()
+  }
+
+  // PAIR: Runtime.close
+  /// Aborts all tasks and closes the ring (I7). `Drop` does the same.
+  pub fn close(&self) -> bool {
+    if self.executor.closed.replace(true) {
+      return true;
+    }
+    let _entered = Entered::new(&self.executor);
+    let mut places = self.executor.tasks.borrow_mut();
+    let tasks: Vec<Option<Task>> = places.iter_mut().map(Option::take).collect();
+    drop(places);
+    drop(tasks); // Their operations are abandoned here.
+    let closed = self.executor.reactor.borrow_mut().close(DRAIN_BOUND);
+    closed.unwrap_or(false)
+  }
+}
+
+impl Drop for Runtime {
+  fn drop(&mut self) {
+    if !self.close() {
+      // I7: the kernel may still write the wake-up's 8 bytes; they stay.
+      std::mem::forget(self.executor.clone());
+    }
+  }
+}
+
+impl Drop for Executor {
+  fn drop(&mut self) {
+    crate::ring::close_now(self.ready.eventfd);
+  }
+}
+
+/// Makes an executor the thread's current one, for as long as it lives.
+struct Entered;
+
+impl Entered {
+  fn new(executor: &Rc<Executor>) -> Entered {
+    CURRENT.with_borrow_mut(|current| current.push(executor.clone()));
+    Entered
+  }
+}
+
+impl Drop for Entered {
+  fn drop(&mut self) {
+    CURRENT.with_borrow_mut(|current| current.pop());
+  }
+}
+
+/// The runtime that polls right now. Operations bind to it at their first poll.
+pub(crate) fn current() -> Result<Rc<Executor>> {
+  CURRENT
+    .with_borrow(|current| current.last().cloned())
+    .ok_or(Error::WrongRuntime)
+}
+
+// PAIR: spawn
+/// Queues a task on the runtime that polls the caller.
+pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+  current()
+    .expect("spawn is called inside of a task; outside, use Runtime::spawn")
+    .spawn(future)
+}
+
+// PAIR: run
+/// Runs one future on a runtime of its own with default options.
+pub fn run<F: Future + 'static>(future: F) -> Result<F::Output> {
+  Ok(Runtime::new(Options::default())?.run(future))
+}
+
+// PAIR: yieldNow
+/// Lets every other ready task and the ring have a turn.
+pub fn yield_now() -> YieldNow {
+  YieldNow { yielded: false }
+}
+
+/// The future of `yield_now`.
+pub struct YieldNow {
+  yielded: bool,
+}
+
+impl Future for YieldNow {
+  type Output = ();
+
+  fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    if std::mem::replace(&mut self.yielded, true) {
+      return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+  }
+}

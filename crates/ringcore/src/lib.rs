@@ -1,0 +1,32 @@
+//! ringcore: a white-box asynchronous runtime on Linux io_uring, the pure Rust half.
+//! Pair: src/index.ts
+//!
+//! Read it beside the TypeScript half: every module has a twin of the same name, with the same
+//! types and functions in the same order. ARCHITECTURE.md has the shape and the invariants I1 to
+//! I9 that the comments cite.
+#![deny(unsafe_code)]
+
+pub mod border;
+pub mod buffer;
+pub mod cqe;
+pub mod error;
+pub mod executor;
+pub mod join;
+pub mod kernel;
+pub mod mock;
+pub mod op;
+pub mod probe;
+pub mod reactor;
+pub mod ring;
+pub mod slot;
+pub mod sqe;
+pub mod task;
+pub mod timer;
+
+pub use error::{Error, Result};
+pub use executor::{run, spawn, yield_now, Runtime};
+pub use join::{all, race};
+pub use kernel::Options;
+pub use probe::probe;
+pub use task::JoinHandle;
+pub use timer::{sleep, timeout};

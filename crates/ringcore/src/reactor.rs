@@ -1,0 +1,103 @@
+//! The reactor: which completion wakes whom.
+//! Pair: src/reactor.ts
+
+use crate::error::Result;
+use crate::ring::{Event, Input, Ring, Wait};
+use crate::slot::{Held, Key, Lifecycle, Owner};
+use crate::sqe::Sqe;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+// PAIR: Reactor
+/// The ring and the wakers of those who wait for it.
+pub struct Reactor {
+  pub ring: Ring,
+  events: Vec<Event>,
+}
+
+impl Reactor {
+  pub fn new(ring: Ring) -> Reactor {
+    Reactor {
+      ring,
+      events: Vec::with_capacity(256),
+    }
+  }
+
+  // PAIR: Reactor.start
+  /// Hands an operation to the ring.
+  pub fn start(&mut self, sqe: Sqe, input: Input, held: Held) -> Key {
+    self.ring.push(sqe, input, held, Owner::Future)
+  }
+
+  // PAIR: only-rust Reactor.poll -- a TypeScript Op keeps its own result, there is no slot to ask
+  /// The result of an operation, once; until then its task is woken by the CQE.
+  pub fn poll(&mut self, key: Key, cx: &mut Context<'_>) -> Poll<(i32, u32)> {
+    let slot = self
+      .ring
+      .slot(key)
+      .expect("a future's slot stays until its result is taken");
+    match &mut slot.lifecycle {
+      Lifecycle::Completed(res, flags) => {
+        let result = (*res, *flags);
+        self.ring.take(key);
+        Poll::Ready(result)
+      }
+      Lifecycle::Waiting(waker) if waker.will_wake(cx.waker()) => Poll::Pending,
+      lifecycle => {
+        *lifecycle = Lifecycle::Waiting(cx.waker().clone());
+        Poll::Pending
+      }
+    }
+  }
+
+  // PAIR: Reactor.cancel
+  /// Asks for the end of an operation; its completion decides how it ends.
+  pub fn cancel(&mut self, key: Key) {
+    self.ring.cancel(key);
+  }
+
+  // PAIR: only-rust Reactor.abandon -- in TypeScript a future has Future.abandon, Rust has Drop
+  /// Its future was dropped: memory moves into the slot until the last CQE (I2).
+  pub fn abandon(&mut self, key: Key, held: Held) {
+    match self.ring.slot(key) {
+      Some(slot) if !matches!(slot.lifecycle, Lifecycle::Completed(..)) => slot.held = held,
+      Some(_) => {}
+      // The ring ended without this operation's CQE: its memory is never freed (I7).
+      None => std::mem::forget(held),
+    }
+    self.ring.abandon(key);
+  }
+
+  // PAIR: Reactor.turn
+  /// 2 submit, 3 reap: one enter, its completions delivered. How many.
+  pub fn turn(&mut self, wait: Wait) -> usize {
+    self.ring.stats.turns = self.ring.stats.turns.wrapping_add(1);
+    self.ring.submit(wait);
+    self.ring.reap(&mut self.events, 256);
+    self.deliver()
+  }
+
+  // PAIR: Reactor.deliver
+  /// Every event to its slot, and its task into the ready queue.
+  fn deliver(&mut self) -> usize {
+    let count = self.events.len();
+    for event in self.events.drain(..) {
+      let Some(slot) = self.ring.slot(event.key) else {
+        continue;
+      };
+      let completed = Lifecycle::Completed(event.res, event.flags);
+      if let Lifecycle::Waiting(waker) = std::mem::replace(&mut slot.lifecycle, completed) {
+        waker.wake();
+      }
+    }
+    count
+  }
+
+  // PAIR: Reactor.close
+  /// I7 for the pure Rust runtime: everything ends, wakers are called, memory is free or leaked.
+  pub fn close(&mut self, bound: Duration) -> Result<bool> {
+    let drained = self.ring.close(bound, &mut self.events);
+    self.deliver();
+    Ok(drained)
+  }
+}

@@ -1,0 +1,124 @@
+//! Futures, wakers and tasks. "Rust gives it, TypeScript builds it."
+//! Pair: src/task.ts
+
+use crate::error::{Error, Result};
+use crate::executor::Ready;
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::task::Wake;
+
+// PAIR: Poll
+pub use std::task::Poll;
+
+// PAIR: Waker
+pub use std::task::Waker;
+
+// PAIR: Context
+pub use std::task::Context;
+
+// PAIR: Future
+pub use std::future::Future;
+
+/// What a task's waker points to: where its task stands in line. It is shared with other threads,
+/// so it names the task by number and never touches it.
+pub struct TaskWaker {
+  pub(crate) task: u32,
+  /// The task's place may serve another one by now; the serial tells.
+  pub(crate) serial: u64,
+  /// Already in the ready queue: more wakes change nothing.
+  pub(crate) queued: AtomicBool,
+  pub(crate) ready: Arc<Ready>,
+}
+
+impl Wake for TaskWaker {
+  fn wake(self: Arc<Self>) {
+    self.wake_by_ref();
+  }
+
+  /// Consumes nothing: the reference count of the caller stays the caller's.
+  fn wake_by_ref(self: &Arc<Self>) {
+    if !self.queued.swap(true, Ordering::AcqRel) {
+      self.ready.push(self.task, self.serial);
+    }
+  }
+}
+
+/// The outcome of a task, shared by the task and its handle.
+pub(crate) struct Outcome<T> {
+  pub value: Option<Result<T>>,
+  pub waker: Option<Waker>,
+  pub done: bool,
+}
+
+impl<T> Outcome<T> {
+  /// Settles once; later calls change nothing.
+  pub fn settle(&mut self, value: Result<T>) {
+    if !self.done {
+      self.done = true;
+      self.value = Some(value);
+      if let Some(waker) = self.waker.take() {
+        waker.wake();
+      }
+    }
+  }
+}
+
+/// What a handle can ask of its task without knowing its type.
+pub(crate) trait Abort {
+  /// Drops the task's future; false when it has ended.
+  fn abort(&self, task: u32, serial: u64) -> bool;
+}
+
+// PAIR: Task
+/// A spawned future and its waker.
+pub struct Task {
+  pub(crate) future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+  pub(crate) waker: Arc<TaskWaker>,
+  /// Aborted while it was being polled: dropped when the poll returns.
+  pub(crate) aborted: bool,
+}
+
+// PAIR: JoinHandle
+/// Waits for a task. Dropping it detaches the task. A result is taken once.
+pub struct JoinHandle<T> {
+  pub(crate) outcome: Rc<RefCell<Outcome<T>>>,
+  pub(crate) task: u32,
+  pub(crate) serial: u64,
+  pub(crate) runtime: Rc<dyn Abort>,
+}
+
+impl<T> JoinHandle<T> {
+  // PAIR: JoinHandle.abort
+  /// Drops the task's future at once: operations in flight are cancelled, their memory stays until
+  /// their CQEs (I2). The handle ends with `Error::Abort`; an ended task keeps its result.
+  pub fn abort(&self) {
+    if self.runtime.abort(self.task, self.serial) {
+      self.outcome.borrow_mut().settle(Err(Error::Abort));
+    }
+  }
+
+  // PAIR: JoinHandle.finished
+  /// Whether the task has ended, in any way.
+  pub fn finished(&self) -> bool {
+    self.outcome.borrow().done
+  }
+}
+
+impl<T> Future for JoinHandle<T> {
+  type Output = Result<T>;
+
+  // PAIR: JoinHandle.poll
+  fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
+    let mut outcome = self.outcome.borrow_mut();
+    match outcome.value.take() {
+      Some(value) => Poll::Ready(value),
+      None => {
+        outcome.waker = Some(cx.waker().clone());
+        Poll::Pending
+      }
+    }
+  }
+}

@@ -1,0 +1,336 @@
+//! The ring as TypeScript holds it: shared memory and two bare functions.
+
+use super::{check, memory, parker::Parker, teardown};
+use napi::bindgen_prelude::*;
+use napi::{JsValue, sys};
+use napi_derive::napi;
+use ringcore::border::Border;
+use ringcore::cqe::{H_FATAL, H_MORE, H_REFERENCED};
+use ringcore::error::Error as RingError;
+use ringcore::kernel::{DRAIN_BOUND, Kernel, Options};
+use ringcore::ring::Ring;
+use std::cell::RefCell;
+use std::ffi::{c_char, c_void};
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+/// What the bare functions, the object and the hook share. Only the JavaScript thread looks inside.
+pub struct Shared {
+  border: RefCell<Option<Border>>,
+  parker: RefCell<Option<Parker>>,
+}
+
+// SAFETY: I6: everything inside is used on the environment's own thread: the bare functions, the
+// object's methods and the hook all run there. What may happen elsewhere (finalizers on Deno) is
+// the drop of a count, and by then the hook has emptied both cells.
+unsafe impl Send for Shared {}
+// SAFETY: I6: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+  /// 2 submit, 3 reap, 4 park.
+  fn turn(&self) {
+    if let Some(parker) = &*self.parker.borrow() {
+      parker.clear_token();
+    }
+    if let Some(border) = &mut *self.border.borrow_mut() {
+      border.turn();
+    }
+  }
+
+  /// Sets the threadsafe function's reference as H_REFERENCED asks.
+  fn keep_alive(&self, env: sys::napi_env) {
+    let wanted = self
+      .border
+      .borrow()
+      .as_ref()
+      .is_some_and(|border| border.get(H_REFERENCED) == 1);
+    if let Some(parker) = &mut *self.parker.borrow_mut() {
+      parker.reference(env, wanted);
+    }
+  }
+
+  /// I7: reactor thread first, then the ring. False: memory was leaked on purpose.
+  fn close(&self) -> bool {
+    if let Some(mut parker) = self.parker.borrow_mut().take() {
+      parker.stop();
+    }
+    self
+      .border
+      .borrow_mut()
+      .as_mut()
+      .is_none_or(|border| border.close(DRAIN_BOUND))
+  }
+
+  /// The environment dies: nobody will take what comes now.
+  pub fn teardown(&self) {
+    self.close();
+    if let Some(mut border) = self.border.borrow_mut().take() {
+      border.abandon_completions();
+    }
+  }
+
+  /// A bug of ours: the ring answers nothing any more, and says so.
+  fn panicked(&self) {
+    if let Ok(mut border) = self.border.try_borrow_mut()
+      && let Some(border) = &mut *border
+    {
+      border.set(H_FATAL, libc::EIO as u32);
+      border.set(H_MORE, 0);
+    }
+  }
+}
+
+/// How a ring is made.
+#[napi(object)]
+pub struct NativeOptions {
+  pub entries: u32,
+  pub cq_entries: u32,
+  pub memory_limit: f64,
+}
+
+/// Why there is no ring.
+#[napi(object)]
+pub struct NativeRefusal {
+  pub code: String,
+  pub message: String,
+  pub reason: String,
+  pub advice: String,
+}
+
+/// New regions: ids from `first`, `count` of them, `bytes` each, side by side in `memory`.
+#[napi(object)]
+pub struct NativeGrowth<'env> {
+  pub first: u32,
+  pub count: u32,
+  pub bytes: u32,
+  #[napi(ts_type = "ArrayBuffer")]
+  pub memory: Unknown<'env>,
+}
+
+/// What the ring was made with.
+#[napi(object)]
+pub struct NativeInfo {
+  pub flags: Vec<String>,
+  pub entries: u32,
+  pub cq_entries: u32,
+}
+
+#[napi]
+pub struct NativeRing {
+  shared: Arc<Shared>,
+  flags: Vec<String>,
+  entries: (u32, u32),
+}
+
+/// Makes a ring on this thread. `onWake` is called without arguments when completions wait.
+#[napi(catch_unwind)]
+pub fn open_ring(
+  env: Env,
+  options: NativeOptions,
+  on_wake: Function<'_, (), ()>,
+) -> Result<Either<NativeRing, NativeRefusal>> {
+  match make(env.raw(), &options, on_wake.raw()) {
+    Ok(ring) => Ok(Either::A(ring?)),
+    Err(error) => Ok(Either::B(refusal(&error))),
+  }
+}
+
+fn make(
+  env: sys::napi_env,
+  options: &NativeOptions,
+  wake: sys::napi_value,
+) -> std::result::Result<Result<NativeRing>, RingError> {
+  let (entries, cq_entries) = (options.entries, options.cq_entries);
+  let memory_limit = options.memory_limit as usize;
+  let options = Options {
+    entries,
+    cq_entries,
+    memory_limit,
+  };
+  let kernel = Kernel::open(&options)?;
+  let (eventfd, entries) = (kernel.eventfd(), kernel.entries());
+  let flags = kernel
+    .flags()
+    .names()
+    .iter()
+    .map(|name| name.to_string())
+    .collect();
+  let border = Border::new(Ring::new(Box::new(kernel), memory_limit)?, eventfd)?;
+  let parker = match Parker::start(env, wake, eventfd) {
+    Ok(parker) => parker,
+    Err(error) => return Ok(Err(error)),
+  };
+  let (border, parker) = (RefCell::new(Some(border)), RefCell::new(Some(parker)));
+  let shared = Arc::new(Shared { border, parker });
+  if let Err(error) = teardown::register(env, &shared) {
+    shared.teardown();
+    return Ok(Err(error));
+  }
+  Ok(Ok(NativeRing {
+    shared,
+    flags,
+    entries,
+  }))
+}
+
+fn refusal(error: &RingError) -> NativeRefusal {
+  let (reason, advice) = match error {
+    RingError::Unavailable { reason, advice } => (reason.clone(), advice.clone()),
+    other => (other.to_string(), String::new()),
+  };
+  NativeRefusal {
+    code: error.code().into(),
+    message: error.to_string(),
+    reason,
+    advice,
+  }
+}
+
+#[napi]
+impl NativeRing {
+  /// The border's memory: header, descriptors, completions, inputs.
+  #[napi(catch_unwind, ts_return_type = "ArrayBuffer")]
+  pub fn memory<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    let border = self.shared.border.borrow();
+    let slab = border.as_ref().ok_or_else(closed)?.memory().clone();
+    let value = memory::external(env.raw(), slab)?;
+    // SAFETY: I6: a value of this call's environment.
+    Ok(unsafe { Unknown::from_raw_unchecked(env.raw(), value) })
+  }
+
+  /// The turn function: no arguments, nothing returned, the counts are words in the header. A
+  /// hand-made function costs 17 ns where a method of this class costs 380.
+  #[napi(catch_unwind, ts_return_type = "() => void")]
+  pub fn turn<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    bare(env, c"turn", bare_turn, &self.shared)
+  }
+
+  /// The keep-alive function: makes the loop's reference what H_REFERENCED says.
+  #[napi(catch_unwind, ts_return_type = "() => void")]
+  pub fn keep_alive<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    bare(env, c"keepAlive", bare_keep_alive, &self.shared)
+  }
+
+  /// More regions of a class; `null` at the memory limit, or when there is no memory.
+  #[napi(catch_unwind)]
+  pub fn grow<'env>(&self, env: &'env Env, size_class: u32) -> Result<Option<NativeGrowth<'env>>> {
+    let mut border = self.shared.border.borrow_mut();
+    let growth = match border.as_mut().ok_or_else(closed)?.grow(size_class as usize) {
+      Ok(growth) => growth,
+      Err(RingError::Memory { .. }) => return Ok(None),
+      Err(other) => return Err(Error::from_reason(other.to_string())),
+    };
+    let value = memory::external(env.raw(), growth.slab)?;
+    // SAFETY: I6: a value of this call's environment.
+    let memory = unsafe { Unknown::from_raw_unchecked(env.raw(), value) };
+    Ok(Some(NativeGrowth {
+      first: growth.first,
+      count: growth.count,
+      bytes: growth.bytes,
+      memory,
+    }))
+  }
+
+  /// What the ring was made with.
+  #[napi(catch_unwind)]
+  pub fn info(&self) -> NativeInfo {
+    let (entries, cq_entries) = self.entries;
+    NativeInfo {
+      flags: self.flags.clone(),
+      entries,
+      cq_entries,
+    }
+  }
+
+  /// Ends everything and waits for it (I7). The last completions are in the list, more come with
+  /// further turns while H_MORE is 1. False: something did not end, its memory is leaked.
+  #[napi(catch_unwind)]
+  pub fn close(&self, env: &Env) -> bool {
+    teardown::unregister(env.raw(), &self.shared);
+    self.shared.close()
+  }
+
+  /// After close and the last completions: lets the memory go.
+  #[napi(catch_unwind)]
+  pub fn free(&self) {
+    self.shared.teardown();
+  }
+}
+
+fn closed() -> Error {
+  Error::from_reason("the ring is closed")
+}
+
+type Bare = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+/// A function with a data pointer and nothing else. It holds a count, dropped with the function.
+fn bare<'env>(
+  env: &'env Env,
+  name: &std::ffi::CStr,
+  function: Bare,
+  shared: &Arc<Shared>,
+) -> Result<Unknown<'env>> {
+  let data = Arc::into_raw(shared.clone()).cast_mut().cast::<c_void>();
+  let (raw, mut value) = (env.raw(), null_mut());
+  let length = name.count_bytes() as isize;
+  let text: *const c_char = name.as_ptr();
+  // SAFETY: I6: `data` is a count that lives as long as the function, see the finalizer below.
+  let status =
+    unsafe { sys::napi_create_function(raw, text, length, Some(function), data, &mut value) };
+  check(status, "napi_create_function")?;
+  // SAFETY: I6: as above; the finalizer drops the count once. Were it not registered, the count
+  // would leak, which is safe.
+  let status =
+    unsafe { sys::napi_add_finalizer(raw, value, data, Some(drop_shared), null_mut(), null_mut()) };
+  check(status, "napi_add_finalizer")?;
+  // SAFETY: I6: a value of this call's environment.
+  Ok(unsafe { Unknown::from_raw_unchecked(raw, value) })
+}
+
+unsafe extern "C" fn drop_shared(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+  // SAFETY: I6: the count made in `bare`; a finalizer runs once.
+  drop(unsafe { Arc::from_raw(data.cast::<Shared>().cast_const()) });
+}
+
+/// The data pointer of a bare function's call.
+fn shared_of<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> Option<&'a Shared> {
+  let mut data = null_mut();
+  // SAFETY: I6: `env` and `info` are of the running call.
+  unsafe { sys::napi_get_cb_info(env, info, null_mut(), null_mut(), null_mut(), &mut data) };
+  // SAFETY: I6: the count made in `bare` lives as long as the function that is being called.
+  unsafe { data.cast::<Shared>().as_ref() }
+}
+
+unsafe extern "C" fn bare_turn(
+  env: sys::napi_env,
+  info: sys::napi_callback_info,
+) -> sys::napi_value {
+  if let Some(shared) = shared_of(env, info) {
+    guarded(env, shared, || shared.turn());
+  }
+  null_mut()
+}
+
+unsafe extern "C" fn bare_keep_alive(
+  env: sys::napi_env,
+  info: sys::napi_callback_info,
+) -> sys::napi_value {
+  if let Some(shared) = shared_of(env, info) {
+    guarded(env, shared, || shared.keep_alive(env));
+  }
+  null_mut()
+}
+
+/// I9: a panic becomes a JavaScript error and never crosses the border.
+fn guarded(env: sys::napi_env, shared: &Shared, body: impl FnOnce()) {
+  if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
+    shared.panicked();
+    let (code, text) = (
+      c"ERR_RINGCORE_INTERNAL",
+      c"ringcore: a bug in the native half",
+    );
+    // SAFETY: I6: `env` is of the running call; both texts are static.
+    unsafe { sys::napi_throw_error(env, code.as_ptr(), text.as_ptr()) };
+  }
+}

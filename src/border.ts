@@ -1,0 +1,115 @@
+// The border: descriptors out, completions in, through shared memory.
+// Pair: crates/ringcore/src/border.rs
+//
+// Words are read and written as int32, which the engine keeps as small integers; Rust reads the
+// same bits unsigned. I6: this memory is touched by the ring's own thread only.
+
+import * as C from './cqe.ts';
+import type { Driver } from './ring.ts';
+import * as S from './sqe.ts';
+
+const DESCRIPTORS = C.BORDER_DESCRIPTORS >> 2;
+const COMPLETIONS = C.BORDER_COMPLETIONS >> 2;
+
+// PAIR: Border
+/** The shared memory of one ring. */
+export class Border {
+  readonly words: Int32Array;
+  private readonly inputs: Uint8Array;
+  private inputsUsed = 0;
+  /** Descriptors written since the last turn. */
+  count = 0;
+  private readonly driver: Driver;
+
+  constructor(driver: Driver) {
+    this.driver = driver;
+    this.words = new Int32Array(driver.memory);
+    this.inputs = new Uint8Array(driver.memory, C.BORDER_INPUTS, C.INPUTS_BYTES);
+  }
+
+  // PAIR: Border.turn
+  /** Hands the descriptors over. What `mode` asks for happens inside; inputs are free afterwards. */
+  turn(mode: number): void {
+    const { driver } = this;
+    driver.push(this.count);
+    this.count = 0;
+    driver.submit(mode);
+    this.inputsUsed = 0;
+  }
+
+  // PAIR: Border.start
+  /** Writes one descriptor. Every word is written: the memory holds the last turn's. */
+  start(
+    opcode: number,
+    ticket: number,
+    fd: number,
+    region: number,
+    regionOffset: number,
+    length: number,
+    offsetLo: number,
+    offsetHi: number,
+    word0: number,
+    word1: number,
+    sqeFlags: number,
+  ): void {
+    const { words } = this;
+    const at = DESCRIPTORS + this.count * S.DESCRIPTOR_WORDS;
+    this.count++;
+    words[at + S.D_OPCODE] = opcode;
+    words[at + S.D_FLAGS] = 0;
+    words[at + S.D_FD] = fd;
+    words[at + S.D_REGION] = region;
+    words[at + S.D_REGION_OFFSET] = regionOffset;
+    words[at + S.D_LENGTH] = length;
+    words[at + S.D_OFFSET_LO] = offsetLo;
+    words[at + S.D_OFFSET_HI] = offsetHi;
+    words[at + S.D_WORD0] = word0;
+    words[at + S.D_WORD1] = word1;
+    words[at + S.D_WORD2] = 0;
+    words[at + S.D_SQE_FLAGS] = sqeFlags;
+    words[at + S.D_TICKET] = ticket;
+    words[at + 13] = 0;
+    words[at + 14] = 0;
+    words[at + 15] = 0;
+  }
+
+  /** Copies a path with its NUL into the inputs area; where it starts. -1: no room this turn. */
+  input(bytes: Uint8Array): number {
+    const from = this.inputsUsed;
+    const end = from + bytes.length + 1;
+    if (end > C.INPUTS_BYTES) return -1;
+    this.inputs.set(bytes, from);
+    this.inputs[end - 1] = 0;
+    this.inputsUsed = end;
+    return from;
+  }
+
+  // PAIR: Border.deliver
+  /** Takes every completion, also those that come while it does. How many. */
+  deliver(take: (ticket: number, res: number, flags: number, opened: boolean) => void): number {
+    const { words } = this;
+    let index = 0;
+    for (; index < (words[C.H_COMPLETIONS] as number); index++) {
+      const at = COMPLETIONS + index * C.COMPLETION_WORDS;
+      // I3: from here on a descriptor in it is ours to close, not the teardown's.
+      words[C.H_TAKEN] = index + 1;
+      take(
+        words[at + C.C_TICKET] as number,
+        words[at + C.C_RES] as number,
+        words[at + C.C_FLAGS] as number,
+        words[at + C.C_AUX] === 1,
+      );
+    }
+    words[C.H_COMPLETIONS] = 0;
+    words[C.H_TAKEN] = 0;
+    return index;
+  }
+
+  // PAIR: Border.close
+  /** The last completions are in the list; false: memory was leaked on purpose (I7). */
+  close(): boolean {
+    this.driver.push(this.count);
+    this.count = 0;
+    return this.driver.close();
+  }
+}

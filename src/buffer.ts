@@ -1,0 +1,88 @@
+// Regions: the memory that the kernel sees, and the stacks of free ones.
+// Pair: crates/ringcore/src/buffer.rs
+//
+// Rust maps slabs, checks every use and knows what the kernel holds (I1, I2). Which free region an
+// operation gets is decided here: the one freed last, whose bytes are still in the cache.
+
+import { memoryError } from './error.ts';
+
+// PAIR: CLASSES
+/** Region sizes: 512 bytes for small ones, then 4 KiB (so that O_DIRECT works) doubling to 1 MiB. */
+export const CLASSES = 10;
+
+// PAIR: classOf
+/** The smallest class whose regions hold `length` bytes. */
+export function classOf(length: number): number {
+  return length <= 512 ? 0 : 33 - Math.clz32((length - 1) >> 12);
+}
+
+// PAIR: classBytes
+/** Bytes of one region of a class. */
+export function classBytes(size: number): number {
+  return size === 0 ? 512 : 4096 << (size - 1);
+}
+
+/** New regions: ids from `first`, `count` of them, `bytes` each, side by side in `memory`. */
+export interface Growth {
+  first: number;
+  count: number;
+  bytes: number;
+  memory: ArrayBuffer;
+}
+
+/** Bytes of any kind, as they lie in memory. */
+export function bytesOf(view: ArrayBufferView): Uint8Array {
+  if (view instanceof Uint8Array) return view;
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+// PAIR: Regions
+/** All regions of a ring, by id, with one kept view each. */
+export class Regions {
+  readonly views: Uint8Array[] = [];
+  private readonly free: number[][] = [];
+  private readonly more: (size: number) => Growth | null;
+  private readonly limit: number;
+
+  constructor(more: (size: number) => Growth | null, limit: number) {
+    this.more = more;
+    this.limit = limit;
+    for (let size = 0; size < CLASSES; size++) this.free.push([]);
+  }
+
+  // PAIR: Regions.grow
+  /** One more slab. Beyond the limit: ERR_RINGCORE_MEMORY, at the call, never a wait. */
+  private grow(size: number): number[] {
+    const growth = this.more(size);
+    if (growth === null) throw memoryError(classBytes(size), this.limit);
+    const free = this.free[size] as number[];
+    // The lowest id on top of the stack: small programs touch the first pages only.
+    for (let i = growth.count - 1; i >= 0; i--) {
+      const id = growth.first + i;
+      this.views[id] = new Uint8Array(growth.memory, i * growth.bytes, growth.bytes);
+      free.push(id);
+    }
+    return free;
+  }
+
+  // PAIR: Regions.hold
+  /** A region for `length` bytes, this operation's until its last completion (I2). */
+  hold(length: number): number {
+    const size = classOf(length);
+    let free = this.free[size] as number[];
+    if (free.length === 0) free = this.grow(size);
+    return free.pop() as number;
+  }
+
+  // PAIR: Regions.release
+  /** The operation's last completion is in. */
+  release(id: number): void {
+    const view = this.views[id] as Uint8Array;
+    (this.free[classOf(view.length)] as number[]).push(id);
+  }
+
+  /** Regions that operations hold, for tests. */
+  get held(): number {
+    return this.free.reduce((held, free) => held - free.length, this.views.length);
+  }
+}

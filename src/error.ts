@@ -1,0 +1,153 @@
+// Errors: Node's shape, codes of our own with the prefix ERR_RINGCORE_.
+// Pair: crates/ringcore/src/error.rs
+
+import { getSystemErrorMap } from 'node:util';
+
+/** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
+export const DEBUG: boolean = process.env.RINGCORE_DEBUG === '1';
+
+// PAIR: Error.code
+/** An error of ringcore's own: `code` is the stable name. */
+export class RingcoreError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+Object.defineProperty(RingcoreError.prototype, 'name', { value: 'Error' });
+
+/** An error in the shape of node:fs: keys errno (negative), code, syscall, path, in this order. */
+export interface SystemError extends Error {
+  errno: number;
+  code: string;
+  syscall: string;
+  path?: string;
+}
+
+// PAIR: Error.errno
+/** The error of a negative result. Message: `CODE: text, syscall 'path'`. */
+export function errnoError(errno: number, syscall: string, path?: string): SystemError {
+  const known = getSystemErrorMap().get(-errno);
+  const [code, text] = known ?? OTHER_ERRNOS.get(errno) ?? ['UNKNOWN', `unknown error ${errno}`];
+  const about = path === undefined ? '' : ` '${path}'`;
+  const error = new Error(`${code}: ${text}, ${syscall}${about}`) as SystemError;
+  error.errno = -errno;
+  error.code = code;
+  error.syscall = syscall;
+  if (path !== undefined) error.path = path;
+  return error;
+}
+
+/** Errnos of io_uring that libuv's map has no name for. */
+const OTHER_ERRNOS: ReadonlyMap<number, [string, string]> = new Map([
+  [53, ['EBADR', 'invalid request descriptor']],
+  [62, ['ETIME', 'timer expired']],
+]);
+
+/** The operation or task was aborted. Never reported as an unhandled rejection. */
+export class AbortError extends RingcoreError {
+  constructor(reason?: unknown) {
+    super(
+      'ABORT_ERR',
+      'The operation was aborted',
+      reason === undefined ? undefined : { cause: reason },
+    );
+  }
+}
+Object.defineProperty(AbortError.prototype, 'name', { value: 'AbortError' });
+
+/** A timeout passed first. */
+export class TimeoutError extends RingcoreError {
+  constructor(ms: number) {
+    super('ETIMEDOUT', `The operation timed out after ${ms} ms`);
+  }
+}
+Object.defineProperty(TimeoutError.prototype, 'name', { value: 'TimeoutError' });
+
+/** io_uring is refused here; `reason` says by what, `advice` what to do. */
+export class UnavailableError extends RingcoreError {
+  readonly reason: string;
+  readonly advice: string;
+  constructor(reason: string, advice: string, options?: ErrorOptions) {
+    const message = `io_uring is not available: ${reason}.${advice ? ` ${advice}.` : ''}`;
+    super('ERR_RINGCORE_UNAVAILABLE', message, options);
+    this.reason = reason;
+    this.advice = advice;
+  }
+}
+
+/** The runtime is closed, or closes. */
+export function closedError(): RingcoreError {
+  return new RingcoreError('ERR_RINGCORE_CLOSED', 'The runtime is closed');
+}
+
+/** A future, memory or handle of another runtime. */
+export function wrongRuntimeError(what: string): RingcoreError {
+  return new RingcoreError('ERR_RINGCORE_WRONG_RUNTIME', `${what} belongs to another runtime`);
+}
+
+/** Growth beyond the memory limit, at the call, never a wait. */
+export function memoryError(bytes: number, limit: number): RingcoreError {
+  const text = Number.isFinite(limit)
+    ? `memoryLimit is ${limit} bytes`
+    : 'the system has no memory left';
+  return new RingcoreError('ERR_RINGCORE_MEMORY', `No region of ${bytes} bytes: ${text}`);
+}
+
+/** The destination went away while the operation was in flight; nothing was written. */
+export class DetachedError extends RingcoreError {
+  readonly bytesRead: number;
+  constructor(bytesRead: number) {
+    const text = `The buffer was detached or shrunk while ${bytesRead} bytes were read for it`;
+    super('ERR_RINGCORE_BUFFER_DETACHED', text);
+    this.bytesRead = bytesRead;
+  }
+}
+
+/** An argument of the wrong type, as Node says it. */
+export function typeError(name: string, expected: string, actual: unknown): TypeError {
+  const got =
+    actual === null ? 'null' : typeof actual === 'object' ? nameOf(actual) : typeof actual;
+  const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${got}`);
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+/** An argument outside of its range, as Node says it. */
+export function rangeError(name: string, expected: string, actual: unknown): RangeError {
+  const text = `The value of "${name}" is out of range. It must be ${expected}.`;
+  const error = new RangeError(`${text} Received ${String(actual)}`);
+  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+}
+
+/** An argument with an impossible value, as Node says it. */
+export function valueError(name: string, problem: string, actual: unknown): TypeError {
+  const error = new TypeError(
+    `The argument '${name}' ${problem}. Received ${JSON.stringify(actual)}`,
+  );
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' });
+}
+
+function nameOf(value: object): string {
+  return `an instance of ${value.constructor?.name ?? 'Object'}`;
+}
+
+/** A whole number in a range, or the typed error at the call. */
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== 'number') throw typeError(name, 'of type number', value);
+  if (!Number.isInteger(value)) throw rangeError(name, 'an integer', value);
+  if (value < min || value > max) throw rangeError(name, `>= ${min} and <= ${max}`, value);
+  return value;
+}
+
+/** An error whose stack nobody would read, made without the cost of one (except when debugging). */
+export function withoutStack<T>(make: () => T): T {
+  if (DEBUG) return make();
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+}

@@ -1,0 +1,504 @@
+// The executor: 1 poll ready tasks, 2 submit what they queued, 3 reap completions, 4 park.
+// Pair: crates/ringcore/src/executor.rs
+
+import { internalError } from './binding.ts';
+import * as C from './cqe.ts';
+import { closedError, RingcoreError, typeError } from './error.ts';
+import { type CheckedOptions, checkOptions, Kernel, type Options } from './kernel.ts';
+import { type Op, Ops } from './op.ts';
+import type { Wake } from './probe.ts';
+import { promiseOf, RESOLVED } from './promise.ts';
+import { Reactor } from './reactor.ts';
+import type { Driver } from './ring.ts';
+import {
+  type Context,
+  Future,
+  type JoinHandle,
+  late,
+  PENDING,
+  type Poll,
+  Task,
+  type TaskSource,
+} from './task.ts';
+
+/** The budget of one event-loop iteration (I8): microseconds, and completions. */
+const BUDGET_US = 500;
+const BUDGET_COMPLETIONS = 256;
+/** Descriptors that are submitted at once instead of at the end of the microtasks. */
+const FLUSH = 64;
+/** How often tasks look at the clock while they are polled without any turn of the ring. */
+const POLLS = 32;
+
+// PAIR: Executor
+/** Tasks, their ready queue, and the rule when a turn runs. */
+export class Executor {
+  readonly reactor: Reactor;
+  readonly tasks: Set<Task<unknown>> = new Set();
+  private queue: Task<unknown>[] = [];
+  private polling = false;
+  private turning = false;
+  /** A turn is on its way. */
+  private requested = false;
+  /** A window of the budget is open; it belongs to one event-loop iteration. */
+  private open = false;
+  private resetArmed = false;
+  private windowStart = 0;
+  private windowCompletions = 0;
+  private spent = false;
+  private closed = false;
+  private readonly onTurn = () => this.turn();
+  private readonly onImmediate = () => {
+    this.freshWindow();
+    this.turn();
+  };
+  private readonly onReset = () => {
+    this.resetArmed = false;
+    this.open = false;
+    this.spent = false;
+  };
+  /** Tells the runtime when the ring is beyond use. */
+  private readonly fatal: (errno: number) => void;
+
+  constructor(driver: Driver, memoryLimit: number, fatal: (errno: number) => void) {
+    this.fatal = fatal;
+    this.reactor = new Reactor(driver, memoryLimit, () => this.request());
+  }
+
+  // PAIR: Executor.spawn
+  /** Queues a task; it is polled in the next turn, not here. */
+  spawn<T>(source: TaskSource<T>, runtime: Runtime): JoinHandle<T> {
+    const task = new Task<T>(source, runtime, this);
+    this.tasks.add(task as Task<unknown>);
+    task.wake();
+    return task.handle;
+  }
+
+  /** A task was woken. */
+  ready(task: Task<unknown>): void {
+    this.queue.push(task);
+    this.request();
+  }
+
+  /** A task has ended. */
+  ended(task: Task<unknown>): void {
+    this.tasks.delete(task);
+  }
+
+  /**
+   * When a turn runs: with the microtasks after those that are queued now, so that every
+   * continuation of a delivery has added its operation; at once when 64 descriptors wait; from
+   * setImmediate when this iteration's budget is spent. (One at a time, always setImmediate costs
+   * half as much again per file. A promise's microtask and process.nextTick fill the batches alike;
+   * the microtask costs less, see benchmark/README.md.)
+   */
+  private request(): void {
+    if (!this.requested) {
+      this.requested = true;
+      if (this.spent) setImmediate(this.onImmediate);
+      else RESOLVED.then(this.onTurn);
+    }
+    if (this.reactor.ring.border.count >= FLUSH && !this.spent && !this.turning && !this.closed) {
+      // Submitted and reaped, not delivered: the caller's code is on the stack.
+      this.reactor.ring.submit(C.TURN_ENTER);
+    }
+  }
+
+  /** The parker's call: a new iteration of the event loop, and completions wait. */
+  woken(): void {
+    if (this.closed) return;
+    this.reactor.ring.words[C.H_WAKES] = (this.reactor.ring.words[C.H_WAKES] as number) + 1;
+    this.freshWindow();
+    this.turn();
+  }
+
+  // PAIR: Executor.turn
+  /** Rounds of the loop, until there is nothing to do, somebody else's turn, or no budget. */
+  private turn(): void {
+    this.requested = false;
+    if (this.closed || this.turning) return;
+    this.turning = true;
+    const { ring } = this.reactor;
+    let more = true;
+    try {
+      if (!this.open) this.openWindow();
+      while (more && !this.spent) {
+        this.pollReady(); // 1 poll
+        const delivered = this.reactor.turn(); // 2 submit, 3 reap, and 4 park if nothing is left
+        this.charge(delivered);
+        more = !ring.park() || this.queue.length > 0;
+        // Continuations of awaits run as microtasks: let them add to the next batch.
+        if (this.queue.length === 0 && delivered > 0) break;
+      }
+    } finally {
+      this.turning = false;
+    }
+    const errno = ring.words[C.H_FATAL] as number;
+    if (errno !== 0) {
+      this.fatal(errno);
+      return;
+    }
+    if (more || ring.border.count > 0) this.request();
+    this.reactor.keepAlive();
+  }
+
+  /** 1 poll: the tasks that are ready now. Those that wake themselves wait for the next round. */
+  private pollReady(): void {
+    if (this.queue.length === 0 || this.polling) return;
+    const batch = this.queue;
+    this.queue = [];
+    this.polling = true;
+    let polled = 0;
+    const start = performance.now();
+    try {
+      for (; polled < batch.length; polled++) {
+        // Tasks that never touch the ring are charged here (I8).
+        const look = polled % POLLS === POLLS - 1;
+        if (look && (performance.now() - start) * 1000 > BUDGET_US) {
+          this.spent = true;
+          break;
+        }
+        this.pollTask(batch[polled] as Task<unknown>);
+      }
+    } finally {
+      this.polling = false;
+      if (polled < batch.length) this.queue = batch.slice(polled).concat(this.queue);
+    }
+  }
+
+  // PAIR: Executor.pollTask
+  /** Polls one task. Whatever it throws is its handle's. */
+  private pollTask(task: Task<unknown>): void {
+    task.run();
+  }
+
+  /** A macrotask of our own begins: the whole budget is there again. */
+  private freshWindow(): void {
+    this.spent = false;
+    this.openWindow();
+  }
+
+  /** The budget belongs to the event-loop iteration; an immediate marks its end. */
+  private openWindow(): void {
+    this.open = true;
+    this.windowCompletions = 0;
+    this.windowStart = this.reactor.ring.words[C.H_CLOCK] as number;
+    this.firstTurn = true;
+    if (!this.resetArmed) {
+      this.resetArmed = true;
+      setImmediate(this.onReset).unref();
+    }
+  }
+
+  private firstTurn = false;
+
+  /** Everything between two turns is charged: polls, copies, the user's microtasks. */
+  private charge(delivered: number): void {
+    const now = this.reactor.ring.words[C.H_CLOCK] as number;
+    if (this.firstTurn) {
+      // The clock word is of the last turn; this window begins with the end of its first.
+      this.firstTurn = false;
+      this.windowStart = now;
+    }
+    this.windowCompletions += delivered;
+    const elapsed = (now - this.windowStart) | 0;
+    if (this.windowCompletions >= BUDGET_COMPLETIONS || elapsed > BUDGET_US) this.spent = true;
+  }
+
+  /** I7: no turn runs any more; operations that got no completion are returned. */
+  close(): ReturnType<Reactor['close']> {
+    this.turning = true; // Completions are delivered below; no turn in between.
+    const left = this.reactor.close();
+    this.closed = true;
+    return left;
+  }
+}
+
+/** Counters of a runtime since it was made. */
+export interface Stats {
+  turns: number;
+  enters: number;
+  submitted: number;
+  completed: number;
+  inline: number;
+  wakes: number;
+  overflows: number;
+  stale: number;
+  inFlight: number;
+  regionBytes: number;
+  arenaBytes: number;
+}
+
+const NO_STATS: Stats = {
+  turns: 0,
+  enters: 0,
+  submitted: 0,
+  completed: 0,
+  inline: 0,
+  wakes: 0,
+  overflows: 0,
+  stale: 0,
+  inFlight: 0,
+  regionBytes: 0,
+  arenaBytes: 0,
+};
+
+/** How a runtime gets its driver: the kernel's, or a mock in tests. */
+export type OpenDriver = (options: CheckedOptions, wake: () => void) => Driver;
+
+/** How long the proof that wake-ups arrive may take, and how often one looks meanwhile. */
+const PROOF_MS = 1000;
+const PROOF_POLL_MS = 10;
+
+// PAIR: Runtime
+/** A ring of its own and the tasks on it. It belongs to the thread that made it (I6). */
+export class Runtime {
+  /** The raw operations, bound to this runtime. */
+  readonly op: Ops;
+  private readonly options: CheckedOptions;
+  private readonly openDriver: OpenDriver;
+  private started: Executor | null = null;
+  private driver: Driver | null = null;
+  private state: 'open' | 'closing' | 'closed' = 'open';
+  private closing: Promise<void> | null = null;
+  private referenced = true;
+  private proof: Wake = 'unproved';
+  private proofTimer: NodeJS.Timeout | null = null;
+  private finalStats: Stats = NO_STATS;
+
+  /** Nothing is opened before the first use (I9). Wrong options throw here. */
+  constructor(options?: Options, openDriver: OpenDriver = Kernel.open) {
+    this.options = checkOptions(options);
+    this.openDriver = openDriver;
+    this.op = new Ops(this);
+  }
+
+  /** Options for the thread's default runtime, before its first use; later it throws. */
+  static init(options: Options = {}): void {
+    if (defaultRuntime !== null && defaultRuntime.started !== null) {
+      const text = 'Runtime.init comes before the first use of the default runtime';
+      throw new RingcoreError('ERR_RINGCORE_INITIALIZED', text);
+    }
+    defaultRuntime = new Runtime(options);
+  }
+
+  /** The executor; the first call makes the ring, or throws ERR_RINGCORE_UNAVAILABLE. */
+  get executor(): Executor {
+    if (this.started !== null && this.state !== 'closed') return this.started;
+    if (this.state !== 'open') throw closedError();
+    let executor: Executor | null = null;
+    let proving = true;
+    const driver = this.openDriver(this.options, () => {
+      if (proving) {
+        proving = false;
+        this.proved('ok');
+      }
+      executor?.woken();
+    });
+    executor = new Executor(driver, this.options.memoryLimit, (errno) => this.fatal(errno));
+    this.started = executor;
+    this.driver = driver;
+    if (!this.referenced) executor.reactor.hold(false);
+    this.prove(executor);
+    return executor;
+  }
+
+  // PAIR: Runtime.run
+  /** Runs a task and gives its outcome. Other tasks live on and keep the process alive. */
+  run<T>(task: TaskSource<T>): Promise<T> {
+    try {
+      return promiseOf(this.spawn(task));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  // PAIR: Runtime.spawn
+  /** Queues a task: `(signal) => generator or promise`, a generator object, or a Future. */
+  spawn<T>(task: TaskSource<T>): JoinHandle<T> {
+    const generator = typeof (task as Generator)?.next === 'function';
+    if (typeof task !== 'function' && !(task instanceof Future) && !generator) {
+      throw typeError('task', 'a function, a generator object or a Future', task);
+    }
+    if (this.state !== 'open') throw closedError();
+    return this.executor.spawn(task, this);
+  }
+
+  // PAIR: Runtime.stats
+  /** Counters since the ring was made; all 0 before its first use. */
+  stats(): Stats {
+    const { started } = this;
+    if (started === null || this.state === 'closed') return { ...this.finalStats };
+    const { words } = started.reactor.ring;
+    const count = (word: number) => (words[word] as number) >>> 0;
+    return {
+      turns: count(C.H_TURNS),
+      enters: count(C.H_ENTERS),
+      submitted: count(C.H_SUBMITTED),
+      completed: count(C.H_COMPLETED),
+      inline: count(C.H_INLINE),
+      wakes: count(C.H_WAKES),
+      overflows: count(C.H_OVERFLOWS),
+      stale: count(C.H_STALE),
+      inFlight: started.reactor.ring.slots.size,
+      regionBytes: count(C.H_REGION_KIB) * 1024,
+      arenaBytes: count(C.H_ARENA_KIB) * 1024,
+    };
+  }
+
+  // PAIR: Runtime.close
+  /**
+   * Aborts all tasks, lets their finally blocks end, then closes the ring (I7). Operations outside
+   * of tasks end with ERR_RINGCORE_CLOSED, unless they were done already.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    const { started } = this;
+    this.state = 'closing';
+    if (this === defaultRuntime) defaultRuntime = null;
+    if (started !== null) {
+      const handles = [...started.tasks].map((task) => task.handle);
+      for (const handle of handles) {
+        // Their owners learn of it; here only the end matters.
+        const ended = promiseOf(handle).catch(() => {});
+        handle.abort();
+        await ended;
+      }
+      this.shut(started, () => closedError());
+    }
+    this.state = 'closed';
+  }
+
+  /** The ring's end. What has no completion gets an error. */
+  private shut(executor: Executor, error: () => unknown): void {
+    this.proved(this.proof === 'unproved' ? 'ok' : this.proof);
+    if (!this.referenced) executor.reactor.hold(true);
+    const left = executor.close() as unknown as Op<unknown>[];
+    this.finalStats = { ...this.stats(), inFlight: 0 };
+    this.state = 'closed';
+    for (const op of left) op.lost(error());
+  }
+
+  /** The ring is beyond use (EBADR, or a bug of ours): every operation has got its error. */
+  private fatal(errno: number): void {
+    if (this.state === 'closed' || this.started === null) return;
+    if (this === defaultRuntime) defaultRuntime = null;
+    const { started } = this;
+    this.state = 'closing';
+    this.closing ??= Promise.resolve();
+    this.shut(started, () => internalError(errno));
+  }
+
+  /** Whether the runtime closes or is closed. */
+  get ended(): boolean {
+    return this.state !== 'open';
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Operations in flight hold the process (the default). */
+  ref(): this {
+    this.referenced = true;
+    this.started?.reactor.hold(true);
+    return this;
+  }
+
+  /** Nothing of this runtime holds the process. */
+  unref(): this {
+    this.referenced = false;
+    this.started?.reactor.hold(false);
+    return this;
+  }
+
+  /** State of the proof that wake-ups arrive. */
+  get wake(): Wake {
+    return this.proof;
+  }
+
+  /** IORING_SETUP_* flags of the ring; none before its first use. */
+  get flags(): readonly string[] {
+    return this.driver instanceof Kernel ? this.driver.flags : [];
+  }
+
+  /**
+   * Some sandboxes accept the set-up and never wake. One unreferenced timer of 1 ms proves the
+   * opposite; until it has, the ring is looked at every 10 ms as well, for ever if it never does.
+   * Nothing in flight is ever issued twice.
+   */
+  private prove(executor: Executor): void {
+    const op = this.op.timeout(1).unref();
+    op.begin();
+    op.catch(() => {});
+    const started = performance.now();
+    const look = () => {
+      if (this.proof === 'ok' || this.state === 'closed') return;
+      if (performance.now() - started > PROOF_MS) this.proved('failed');
+      executor.woken();
+      this.proofTimer = setTimeout(look, PROOF_POLL_MS);
+      if (executor.reactor.referenced === 0) this.proofTimer.unref();
+    };
+    this.proofTimer = setTimeout(look, PROOF_POLL_MS).unref();
+  }
+
+  private proved(wake: Wake): void {
+    this.proof = wake;
+    if (wake !== 'failed' && this.proofTimer !== null) {
+      clearTimeout(this.proofTimer);
+      this.proofTimer = null;
+    }
+  }
+}
+
+let defaultRuntime: Runtime | null = null;
+
+/** The thread's default runtime: made on first use, and anew after close(). */
+export function current(): Runtime {
+  defaultRuntime ??= new Runtime();
+  return defaultRuntime;
+}
+
+/** The default runtime if there is one, without making it. */
+export function existing(): Runtime | null {
+  return defaultRuntime;
+}
+
+late.drive = (future) => runtimeOf(future).spawn(future);
+
+/** Where a future that nobody polls is driven: its own runtime, or the default one. */
+function runtimeOf(future: Future<unknown>): Runtime {
+  return (future as { runtime?: Runtime | null }).runtime ?? current();
+}
+
+// PAIR: spawn
+/** Queues a task on the thread's default runtime. */
+export function spawn<T>(task: TaskSource<T>): JoinHandle<T> {
+  return current().spawn(task);
+}
+
+// PAIR: run
+/** Runs a task on the thread's default runtime and gives its outcome. */
+export function run<T>(task: TaskSource<T>): Promise<T> {
+  return current().run(task);
+}
+
+// PAIR: yieldNow
+/** Lets every other ready task and the ring have a turn: `yield* yieldNow()`. */
+export function yieldNow(): Future<void> {
+  return new YieldNow();
+}
+
+class YieldNow extends Future<void> {
+  private yielded = false;
+
+  override poll(cx: Context): Poll<void> {
+    if (this.yielded) return undefined;
+    this.yielded = true;
+    cx.waker.wakeByRef();
+    return PENDING;
+  }
+}

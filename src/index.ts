@@ -1,0 +1,38 @@
+// ringcore: a white-box asynchronous runtime on Linux io_uring, the TypeScript half.
+// Pair: crates/ringcore/src/lib.rs
+//
+// I9: importing this opens nothing. The ring is made at the first use.
+
+import { existing } from './executor.ts';
+import { probe as ask, type Probe } from './probe.ts';
+
+export {
+  AbortError,
+  DetachedError,
+  RingcoreError,
+  type SystemError,
+  TimeoutError,
+  UnavailableError,
+} from './error.ts';
+export { Runtime, run, type Stats, spawn, yieldNow } from './executor.ts';
+export { type Awaitable, all, race } from './join.ts';
+export type { Options } from './kernel.ts';
+export { AT_FDCWD, type NopOptions, type Op, type OpOptions, type Ops, op } from './op.ts';
+export type { Probe } from './probe.ts';
+export {
+  Context,
+  Future,
+  fromPromise,
+  future,
+  JoinHandle,
+  PENDING,
+  type Poll,
+  type TaskSource,
+  type Waker,
+} from './task.ts';
+export { sleep, Timer, timeout } from './timer.ts';
+
+/** What this machine can do, and why not. Never throws. */
+export function probe(): Probe {
+  return ask(existing()?.wake);
+}

@@ -1,0 +1,79 @@
+// What this machine can do, and why not.
+// Pair: crates/ringcore/src/probe.rs
+
+import type { NativeProbe } from '../index.d.ts';
+import { native } from './binding.ts';
+import { type RingcoreError, UnavailableError } from './error.ts';
+import { OPS } from './sqe.ts';
+
+// PAIR: explain
+/** The reason and the advice for an errno of set-up: which wall it was and what to do about it. */
+export function explain(errno: number, ioUringDisabled?: number): [string, string] {
+  const [reason, advice] = native().explainRefusal(errno, ioUringDisabled);
+  return [reason as string, advice as string];
+}
+
+/** Whether wake-ups arrive: proved once per ring, shortly after it was made. */
+export type Wake = 'unproved' | 'ok' | 'failed';
+
+// PAIR: Probe
+/** The answer of `probe()`. */
+export interface Probe {
+  /** What serves the drop-ins here. */
+  readonly backend: 'io_uring' | 'node';
+  /** Whether a ring can be made. */
+  readonly available: boolean;
+  /** Why not, and what to do about it; null when it can. */
+  readonly reason: string | null;
+  readonly advice: string | null;
+  /** State of the default runtime's wake-ups. */
+  readonly wake: Wake;
+  /** `uname -r`. */
+  readonly kernel: string;
+  /** Operation name → whether this kernel has it. */
+  readonly ops: Readonly<Record<string, boolean>>;
+  /** IORING_SETUP_* flags that a ring gets here. */
+  readonly flags: readonly string[];
+  /** Soft limits that matter to a ring, and the sysctl kernel.io_uring_disabled (null: none). */
+  readonly limits: { memlock: number; nofile: number; ioUringDisabled: number | null };
+}
+
+// PAIR: probe
+/** Makes a small ring, asks it, and closes it again. Never throws. */
+export function probe(wake: Wake = 'unproved'): Probe {
+  let answer: NativeProbe;
+  try {
+    answer = native().probe();
+  } catch (error) {
+    const { reason, advice } =
+      error instanceof UnavailableError
+        ? error
+        : { reason: (error as RingcoreError).message, advice: '' };
+    answer = {
+      available: false,
+      reason,
+      advice,
+      kernel: '',
+      memlock: 0,
+      nofile: 0,
+      flags: [],
+      ops: [],
+    };
+  }
+  const has = new Set(answer.ops);
+  return {
+    backend: answer.available && wake !== 'failed' ? 'io_uring' : 'node',
+    available: answer.available,
+    reason: answer.reason ?? (wake === 'failed' ? 'wake-ups do not arrive in this sandbox' : null),
+    advice: answer.advice ?? null,
+    wake,
+    kernel: answer.kernel,
+    ops: Object.fromEntries(OPS.map((op) => [op.name, has.has(op.name)])),
+    flags: answer.flags,
+    limits: {
+      memlock: answer.memlock,
+      nofile: answer.nofile,
+      ioUringDisabled: answer.ioUringDisabled ?? null,
+    },
+  };
+}

@@ -1,0 +1,146 @@
+// The reactor: which completion wakes whom.
+// Pair: crates/ringcore/src/reactor.rs
+
+import * as C from './cqe.ts';
+import type { Driver, Entry } from './ring.ts';
+import { Ring } from './ring.ts';
+
+/** What the reactor needs of an operation. */
+export interface Started extends Entry {
+  ticket: number;
+  /** It holds the process until its completion. */
+  referenced: boolean;
+  /** The signal it listens to, if any. */
+  readonly signal: AbortSignal | null;
+  /** A completion: bytes are copied, those who wait are woken. */
+  complete(res: number, flags: number, opened: boolean): void;
+  /** Its signal was aborted. */
+  aborted(reason: unknown): void;
+}
+
+// PAIR: Reactor
+/** The ring, the operations in flight by ticket, and who of them holds the process. */
+export class Reactor {
+  readonly ring: Ring<Started>;
+  /** Operations in flight that hold the process. */
+  referenced = 0;
+  /** Whether operations may hold the process at all (Runtime.unref). */
+  private holding = true;
+  private held = false;
+  private readonly signals = new Map<AbortSignal, { ops: Set<Started>; stop: () => void }>();
+  private readonly take: (ticket: number, res: number, flags: number, opened: boolean) => void;
+  private readonly request: () => void;
+
+  constructor(driver: Driver, memoryLimit: number, request: () => void) {
+    this.ring = new Ring<Started>(driver, memoryLimit);
+    this.request = request;
+    this.take = (ticket, res, flags, opened) => this.complete(ticket, res, flags, opened);
+  }
+
+  // PAIR: Reactor.start
+  /** Hands an operation to the ring; the turn that submits it is requested. */
+  start(op: Started): void {
+    op.ticket = this.ring.push(op);
+    if (op.referenced) this.referenced++;
+    if (op.signal !== null) this.watch(op.signal, op);
+    this.request();
+  }
+
+  // PAIR: Reactor.cancel
+  /** Asks for the end of an operation; its completion decides how it ends. */
+  cancel(op: Started): void {
+    if (op.ticket < 0) return;
+    this.ring.cancel(op.ticket);
+    this.request();
+  }
+
+  /** Closes a descriptor that nobody received (I3). */
+  closeFd(fd: number): void {
+    this.ring.closeFd(fd);
+    this.request();
+  }
+
+  // PAIR: Reactor.turn
+  /** 2 submit, 3 reap: one turn of the driver, its completions delivered. How many. */
+  turn(): number {
+    this.ring.submit(C.TURN_ENTER | C.TURN_PARK);
+    return this.deliver();
+  }
+
+  // PAIR: Reactor.deliver
+  /** Every completion to its operation. */
+  private deliver(): number {
+    return this.ring.reap(this.take);
+  }
+
+  private complete(ticket: number, res: number, flags: number, opened: boolean): void {
+    const op = this.ring.slots.get(ticket);
+    if (op === null) return;
+    if ((flags & C.IORING_CQE_F_MORE) === 0) {
+      this.ring.slots.remove(ticket);
+      op.ticket = -1;
+      if (op.referenced) this.referenced--;
+      if (op.signal !== null) this.unwatch(op.signal, op);
+    }
+    op.complete(res, flags, opened);
+  }
+
+  /** ref() and unref() of an operation, in flight or not. */
+  reference(op: Started, wanted: boolean): void {
+    if (op.referenced === wanted) return;
+    op.referenced = wanted;
+    if (op.ticket < 0) return;
+    this.referenced += wanted ? 1 : -1;
+    this.request();
+  }
+
+  /** ref() and unref() of the whole runtime. */
+  hold(wanted: boolean): void {
+    this.holding = wanted;
+    this.keepAlive();
+  }
+
+  /** At the end of a turn: the process's reference follows the count, at the 0 <-> 1 edge only. */
+  keepAlive(): void {
+    const wanted = this.holding && this.referenced > 0;
+    if (wanted !== this.held) {
+      this.held = wanted;
+      this.ring.keepAlive(wanted);
+    }
+  }
+
+  // PAIR: Reactor.close
+  /** I7: everything ends; what came is delivered, what did not end is told so by its caller. */
+  close(): Started[] {
+    this.ring.close(this.take);
+    for (const { stop } of this.signals.values()) stop();
+    this.signals.clear();
+    return this.ring.slots.all();
+  }
+
+  /** One listener per signal and reactor, whatever the number of operations. */
+  private watch(signal: AbortSignal, op: Started): void {
+    let watched = this.signals.get(signal);
+    if (watched === undefined) {
+      const ops = new Set<Started>();
+      const listener = () => {
+        for (const each of [...ops]) each.aborted(signal.reason);
+      };
+      signal.addEventListener('abort', listener, { once: true });
+      const stop = () => signal.removeEventListener('abort', listener);
+      watched = { ops, stop };
+      this.signals.set(signal, watched);
+    }
+    watched.ops.add(op);
+  }
+
+  private unwatch(signal: AbortSignal, op: Started): void {
+    const watched = this.signals.get(signal);
+    if (watched === undefined) return;
+    watched.ops.delete(op);
+    if (watched.ops.size === 0) {
+      watched.stop();
+      this.signals.delete(signal);
+    }
+  }
+}

@@ -1,0 +1,140 @@
+// The ring: push, submit, reap, park over a driver; full queues are its own work (I5).
+// Pair: crates/ringcore/src/ring.rs
+//
+//   op ── push ──> descriptors (shared memory) ── submit ──> Rust: SQ, backlog ──> kernel
+//   op <── reap ── completions (shared memory) <──────────── Rust: CQ, slots (I4) <──'
+
+import { Border } from './border.ts';
+import { type Growth, Regions } from './buffer.ts';
+import * as C from './cqe.ts';
+import { memoryError } from './error.ts';
+import { Slots } from './slot.ts';
+import { IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE, NO_REGION, NO_TICKET } from './sqe.ts';
+
+// PAIR: Driver
+/** What stands below the ring: the kernel through the native module, or the seeded mock. */
+export interface Driver {
+  /** The border's memory, BORDER_BYTES long. */
+  readonly memory: ArrayBuffer;
+  // PAIR: Driver.push
+  /** That many descriptors are written. */
+  push(descriptors: number): void;
+  // PAIR: Driver.submit
+  /** One turn in the mode TURN_*: takes the descriptors, enters, writes completions, parks. */
+  submit(mode: number): void;
+  // PAIR: Driver.reap
+  /** How many completions are in the list. */
+  reap(): number;
+  // PAIR: Driver.park
+  /** Whether the last submit left nothing to do and asked for a wake-up. False: come again. */
+  park(): boolean;
+  // PAIR: only-typescript Driver.keepAlive -- only an event loop asks whether anybody still waits
+  /** Makes the process's reference what H_REFERENCED says. */
+  keepAlive(): void;
+  /** More regions of a class, or null at the limit. */
+  grow(size: number): Growth | null;
+  /** I7. False: memory was leaked on purpose. */
+  close(): boolean;
+  /** Lets the memory go. */
+  free(): void;
+}
+
+/** What the ring needs of an operation. */
+export interface Entry {
+  /** Writes its descriptor: one call of `border.start`. */
+  prepare(ring: Ring, ticket: number): void;
+}
+
+// PAIR: Ring
+/** One ring, for one thread (I6). */
+export class Ring<T extends Entry = Entry> {
+  readonly border: Border;
+  readonly regions: Regions;
+  readonly words: Int32Array;
+  readonly slots: Slots<T> = new Slots<T>();
+  private readonly driver: Driver;
+
+  constructor(driver: Driver, memoryLimit: number) {
+    this.driver = driver;
+    this.border = new Border(driver);
+    this.words = this.border.words;
+    this.regions = new Regions((size) => driver.grow(size), memoryLimit);
+  }
+
+  // PAIR: Ring.push
+  /** Takes an operation. Never refused: a full list is taken in by Rust at once (I5). */
+  push(entry: T): number {
+    if (this.border.count === C.MAX_DESCRIPTORS) this.border.turn(0);
+    const ticket = this.slots.insert(entry);
+    try {
+      entry.prepare(this as unknown as Ring, ticket);
+    } catch (error) {
+      this.slots.remove(ticket);
+      throw error;
+    }
+    return ticket;
+  }
+
+  // PAIR: Ring.cancel
+  /** Asks for the end of an operation; its completion decides how it ends. */
+  cancel(ticket: number): void {
+    const opcode = IORING_OP_ASYNC_CANCEL;
+    if (this.border.count === C.MAX_DESCRIPTORS) this.border.turn(0);
+    this.border.start(opcode, NO_TICKET, -1, NO_REGION, 0, 0, 0, 0, ticket, 0, 0);
+  }
+
+  /** Closes a descriptor that nobody received (I3). */
+  closeFd(fd: number): void {
+    if (this.border.count === C.MAX_DESCRIPTORS) this.border.turn(0);
+    this.border.start(IORING_OP_CLOSE, NO_TICKET, fd, NO_REGION, 0, 0, 0, 0, 0, 0, 0);
+  }
+
+  /** A path in the inputs area; the descriptors before it go out when there is no room left. */
+  input(bytes: Uint8Array): number {
+    let from = this.border.input(bytes);
+    if (from < 0) {
+      this.border.turn(0);
+      from = this.border.input(bytes);
+    }
+    if (from < 0) throw memoryError(bytes.length, C.INPUTS_BYTES);
+    return from;
+  }
+
+  // PAIR: Ring.submit
+  /** Hands everything to the kernel and brings completions into the list. */
+  submit(mode: number): void {
+    this.border.turn(mode);
+  }
+
+  // PAIR: Ring.reap
+  /** Gives every completion to `take`. How many. */
+  reap(take: (ticket: number, res: number, flags: number, opened: boolean) => void): number {
+    if (this.driver.reap() === 0) return 0;
+    return this.border.deliver(take);
+  }
+
+  // PAIR: Ring.park
+  /** Whether a wake-up will come. False: there is work, take another turn. */
+  park(): boolean {
+    return this.driver.park();
+  }
+
+  /** The process's reference, at the edge only. */
+  keepAlive(wanted: boolean): void {
+    this.words[C.H_REFERENCED] = wanted ? 1 : 0;
+    this.driver.keepAlive();
+  }
+
+  // PAIR: Ring.close
+  /** I7: everything ends; every completion that came goes to `take`. False: memory was leaked. */
+  close(take: (ticket: number, res: number, flags: number, opened: boolean) => void): boolean {
+    const drained = this.border.close();
+    this.border.deliver(take);
+    while (!this.driver.park()) {
+      this.driver.submit(0);
+      this.border.deliver(take);
+    }
+    this.driver.free();
+    return drained;
+  }
+}

@@ -1,0 +1,108 @@
+// Time: sleep, and a limit on any future.
+// Pair: crates/ringcore/src/timer.rs
+
+import { AbortError, TimeoutError } from './error.ts';
+import { current, type Runtime } from './executor.ts';
+import { checkMs, type Op, type OpOptions, Ops } from './op.ts';
+import type { Reaction } from './promise.ts';
+import { type Context, Future, fromPromise, Outcome, PENDING, type Poll } from './task.ts';
+
+// PAIR: Timer
+/** The future of `sleep`: one kernel timeout. */
+export class Timer extends Future<void> {
+  private readonly op: Op<void>;
+
+  constructor(op: Op<void>) {
+    super();
+    this.op = op;
+  }
+
+  // PAIR: Timer.poll
+  override poll(cx: Context): Poll<void> {
+    return this.op.poll(cx);
+  }
+
+  override react(reaction: Reaction<void>): void {
+    this.op.react(reaction);
+  }
+
+  override abandon(cx: Context): void {
+    this.op.abandon(cx);
+  }
+
+  override ref(): this {
+    this.op.ref();
+    return this;
+  }
+
+  override unref(): this {
+    this.op.unref();
+    return this;
+  }
+}
+
+// PAIR: sleep
+/** Ends after `ms` milliseconds, never early. The clock starts at this call. */
+export function sleep(ms: number, options?: OpOptions): Timer {
+  const op = new Ops(current()).timeout(ms, options);
+  op.begin();
+  return new Timer(op);
+}
+
+// PAIR: timeout
+/**
+ * The value of `future`, or a TimeoutError (code ETIMEDOUT) when `ms` milliseconds pass first. Both
+ * start at this call. A late future is abandoned: what it waits for is cancelled and awaited, and
+ * a value that comes all the same wins.
+ */
+export function timeout<T>(future: Future<T> | PromiseLike<T>, ms: number): Future<T> {
+  checkMs(ms);
+  const limited = new Timeout<T>(fromPromise(future), ms, current());
+  limited.begin();
+  return limited;
+}
+
+class Timeout<T> extends Outcome<T> {
+  private readonly future: Future<T>;
+  private readonly timer: Timer;
+  private readonly ms: number;
+  private late = false;
+  readonly runtime: Runtime;
+
+  constructor(future: Future<T>, ms: number, runtime: Runtime) {
+    super();
+    this.future = future;
+    this.ms = ms;
+    this.runtime = runtime;
+    this.timer = sleep(ms);
+  }
+
+  override poll(cx: Context): Poll<T> {
+    if (this.settled) return this.take();
+    try {
+      // The future first: a value that is there at the same instant wins over the clock.
+      const value = this.future.poll(cx);
+      if (value !== PENDING) {
+        this.timer.abandon(cx);
+        this.settle(value);
+        return value;
+      }
+    } catch (error) {
+      this.timer.abandon(cx);
+      this.fail(this.late && error instanceof AbortError ? new TimeoutError(this.ms) : error, true);
+      return this.take();
+    }
+    if (!this.late && this.timer.poll(cx) !== PENDING) {
+      this.late = true;
+      this.future.abandon(cx);
+      return this.poll(cx); // Some end at once, an operation in flight with its completion.
+    }
+    return this.wait(cx);
+  }
+
+  override abandon(cx: Context): void {
+    if (this.settled || this.leave(cx.waker)) return;
+    this.future.abandon(cx);
+    this.timer.abandon(cx);
+  }
+}
