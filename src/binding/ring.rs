@@ -216,7 +216,11 @@ impl NativeRing {
   #[napi(catch_unwind)]
   pub fn grow<'env>(&self, env: &'env Env, size_class: u32) -> Result<Option<NativeGrowth<'env>>> {
     let mut border = self.shared.border.borrow_mut();
-    let growth = match border.as_mut().ok_or_else(closed)?.grow(size_class as usize) {
+    let growth = match border
+      .as_mut()
+      .ok_or_else(closed)?
+      .grow(size_class as usize)
+    {
       Ok(growth) => growth,
       Err(RingError::Memory { .. }) => return Ok(None),
       Err(other) => return Err(Error::from_reason(other.to_string())),
