@@ -27,10 +27,7 @@ async fn read(fd: i32, mut buffer: Vec<u8>) -> (Result<usize>, Vec<u8>) {
     let result;
     (result, buffer) = op::read(fd, buffer, None).await;
     match result {
-      Err(Error::Os {
-        errno: libc::EAGAIN,
-        ..
-      }) => match op::poll_add(fd, POLLIN).await {
+      Err(Error::Os { errno: libc::EAGAIN, .. }) => match op::poll_add(fd, POLLIN).await {
         Ok(_) => continue,
         Err(error) => return (Err(error), buffer),
       },
@@ -46,10 +43,7 @@ async fn write_all(fd: i32, mut rest: Vec<u8>) -> Result<()> {
     (result, rest) = op::write(fd, rest, None).await;
     match result {
       Ok(count) => drop(rest.drain(..count)),
-      Err(Error::Os {
-        errno: libc::EAGAIN,
-        ..
-      }) => drop(op::poll_add(fd, POLLOUT).await?),
+      Err(Error::Os { errno: libc::EAGAIN, .. }) => drop(op::poll_add(fd, POLLOUT).await?),
       Err(error) => return Err(error),
     }
   }
@@ -73,9 +67,7 @@ async fn copy(fd: i32, name: &str, bytes: &Cell<u64>) -> std::result::Result<(),
     if count == 0 {
       return Ok(());
     }
-    write_all(STDOUT, buffer[..count].to_vec())
-      .await
-      .map_err(Failure::Output)?;
+    write_all(STDOUT, buffer[..count].to_vec()).await.map_err(Failure::Output)?;
     bytes.set(bytes.get() + count as u64);
   }
 }
@@ -90,9 +82,7 @@ fn is_output(fd: i32) -> bool {
   let stat = |fd: i32| {
     // SAFETY: I3: the descriptor is open for the whole call and not closed by this borrow.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    std::fs::File::from(fd.try_clone_to_owned().ok()?)
-      .metadata()
-      .ok()
+    std::fs::File::from(fd.try_clone_to_owned().ok()?).metadata().ok()
   };
   match (stat(fd), stat(STDOUT)) {
     (Some(file), Some(output)) => {
@@ -110,9 +100,7 @@ async fn cat(path: &str, bytes: &Cell<u64>) -> std::result::Result<(), Failure> 
   let fd = op::openat(libc::AT_FDCWD, path, libc::O_RDONLY, 0).await;
   let fd = fd.map_err(|error| named(error, path))?;
   let copied = if is_output(fd) {
-    Err(Failure::Input(format!(
-      "input file is output file '{path}'"
-    )))
+    Err(Failure::Input(format!("input file is output file '{path}'")))
   } else {
     copy(fd, path, bytes).await
   };
@@ -141,9 +129,7 @@ fn main() {
       match cat(path, &counted).await {
         Ok(()) => {}
         // Nobody reads any more, which is not our failure.
-        Err(Failure::Output(Error::Os {
-          errno: libc::EPIPE, ..
-        })) => return code,
+        Err(Failure::Output(Error::Os { errno: libc::EPIPE, .. })) => return code,
         Err(Failure::Output(error)) => {
           eprintln!("cat: {error}");
           return 1;

@@ -68,10 +68,7 @@ impl Parker {
     };
     check(status, "napi_create_threadsafe_function")?;
     let function = Function(function);
-    let (token, stop) = (
-      Arc::new(AtomicBool::new(false)),
-      Arc::new(AtomicBool::new(false)),
-    );
+    let (token, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let mut parker = Parker {
       function,
       token: token.clone(),
@@ -89,16 +86,12 @@ impl Parker {
         }
       }
     };
-    let builder = std::thread::Builder::new()
-      .name("ringcore".into())
-      .stack_size(128 << 10);
+    let builder = std::thread::Builder::new().name("ringcore".into()).stack_size(128 << 10);
     match builder.spawn(body) {
       Ok(thread) => parker.thread = Some(thread),
       Err(error) => {
         parker.stop();
-        return Err(napi::Error::from_reason(format!(
-          "no thread for the parker: {error}"
-        )));
+        return Err(napi::Error::from_reason(format!("no thread for the parker: {error}")));
       }
     }
     Ok(parker)

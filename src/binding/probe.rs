@@ -22,11 +22,7 @@ pub struct NativeProbe {
 #[napi(catch_unwind)]
 pub fn probe() -> NativeProbe {
   let probe = ringcore::probe();
-  let ops = probe
-    .ops
-    .iter()
-    .filter(|(_, has)| *has)
-    .map(|(name, _)| name.to_string());
+  let ops = probe.ops.iter().filter(|(_, has)| *has).map(|(name, _)| name.to_string());
   NativeProbe {
     available: probe.available,
     reason: probe.reason,
@@ -43,10 +39,7 @@ pub fn probe() -> NativeProbe {
 /// The reason and the advice for an errno of set-up on a machine like this; for tests.
 #[napi(catch_unwind)]
 pub fn explain_refusal(errno: i32, io_uring_disabled: Option<i32>) -> Vec<String> {
-  let around = Surroundings {
-    io_uring_disabled,
-    ..Surroundings::read()
-  };
+  let around = Surroundings { io_uring_disabled, ..Surroundings::read() };
   let (reason, advice) = explain(errno, &around);
   vec![reason, advice]
 }

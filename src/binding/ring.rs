@@ -40,11 +40,7 @@ impl Shared {
 
   /// Sets the threadsafe function's reference as H_REFERENCED asks.
   fn keep_alive(&self, env: sys::napi_env) {
-    let wanted = self
-      .border
-      .borrow()
-      .as_ref()
-      .is_some_and(|border| border.get(H_REFERENCED) == 1);
+    let wanted = self.border.borrow().as_ref().is_some_and(|border| border.get(H_REFERENCED) == 1);
     if let Some(parker) = &mut *self.parker.borrow_mut() {
       parker.reference(env, wanted);
     }
@@ -55,11 +51,7 @@ impl Shared {
     if let Some(mut parker) = self.parker.borrow_mut().take() {
       parker.stop();
     }
-    self
-      .border
-      .borrow_mut()
-      .as_mut()
-      .is_none_or(|border| border.close(DRAIN_BOUND))
+    self.border.borrow_mut().as_mut().is_none_or(|border| border.close(DRAIN_BOUND))
   }
 
   /// The environment dies: nobody will take what comes now.
@@ -143,19 +135,10 @@ fn make(
 ) -> std::result::Result<Result<NativeRing>, RingError> {
   let (entries, cq_entries) = (options.entries, options.cq_entries);
   let memory_limit = options.memory_limit as usize;
-  let options = Options {
-    entries,
-    cq_entries,
-    memory_limit,
-  };
+  let options = Options { entries, cq_entries, memory_limit };
   let kernel = Kernel::open(&options)?;
   let (eventfd, entries) = (kernel.eventfd(), kernel.entries());
-  let flags = kernel
-    .flags()
-    .names()
-    .iter()
-    .map(|name| name.to_string())
-    .collect();
+  let flags = kernel.flags().names().iter().map(|name| name.to_string()).collect();
   let border = Border::new(Ring::new(Box::new(kernel), memory_limit)?, eventfd)?;
   let parker = match Parker::start(env, wake, eventfd) {
     Ok(parker) => parker,
@@ -167,11 +150,7 @@ fn make(
     shared.teardown();
     return Ok(Err(error));
   }
-  Ok(Ok(NativeRing {
-    shared,
-    flags,
-    entries,
-  }))
+  Ok(Ok(NativeRing { shared, flags, entries }))
 }
 
 fn refusal(error: &RingError) -> NativeRefusal {
@@ -179,12 +158,7 @@ fn refusal(error: &RingError) -> NativeRefusal {
     RingError::Unavailable { reason, advice } => (reason.clone(), advice.clone()),
     other => (other.to_string(), String::new()),
   };
-  NativeRefusal {
-    code: error.code().into(),
-    message: error.to_string(),
-    reason,
-    advice,
-  }
+  NativeRefusal { code: error.code().into(), message: error.to_string(), reason, advice }
 }
 
 #[napi]
@@ -216,11 +190,7 @@ impl NativeRing {
   #[napi(catch_unwind)]
   pub fn grow<'env>(&self, env: &'env Env, size_class: u32) -> Result<Option<NativeGrowth<'env>>> {
     let mut border = self.shared.border.borrow_mut();
-    let growth = match border
-      .as_mut()
-      .ok_or_else(closed)?
-      .grow(size_class as usize)
-    {
+    let growth = match border.as_mut().ok_or_else(closed)?.grow(size_class as usize) {
       Ok(growth) => growth,
       Err(RingError::Memory { .. }) => return Ok(None),
       Err(other) => return Err(Error::from_reason(other.to_string())),
@@ -228,23 +198,14 @@ impl NativeRing {
     let value = memory::external(env.raw(), growth.slab)?;
     // SAFETY: I6: a value of this call's environment.
     let memory = unsafe { Unknown::from_raw_unchecked(env.raw(), value) };
-    Ok(Some(NativeGrowth {
-      first: growth.first,
-      count: growth.count,
-      bytes: growth.bytes,
-      memory,
-    }))
+    Ok(Some(NativeGrowth { first: growth.first, count: growth.count, bytes: growth.bytes, memory }))
   }
 
   /// What the ring was made with.
   #[napi(catch_unwind)]
   pub fn info(&self) -> NativeInfo {
     let (entries, cq_entries) = self.entries;
-    NativeInfo {
-      flags: self.flags.clone(),
-      entries,
-      cq_entries,
-    }
+    NativeInfo { flags: self.flags.clone(), entries, cq_entries }
   }
 
   /// Ends everything and waits for it (I7). The last completions are in the list, more come with
@@ -330,10 +291,7 @@ unsafe extern "C" fn bare_keep_alive(
 fn guarded(env: sys::napi_env, shared: &Shared, body: impl FnOnce()) {
   if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
     shared.panicked();
-    let (code, text) = (
-      c"ERR_RINGCORE_INTERNAL",
-      c"ringcore: a bug in the native half",
-    );
+    let (code, text) = (c"ERR_RINGCORE_INTERNAL", c"ringcore: a bug in the native half");
     // SAFETY: I6: `env` is of the running call; both texts are static.
     unsafe { sys::napi_throw_error(env, code.as_ptr(), text.as_ptr()) };
   }

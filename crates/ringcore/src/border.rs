@@ -44,10 +44,7 @@ pub struct Border {
   protected: i32,
 }
 
-const FREE: Key = Key {
-  slot: 0,
-  generation: 0,
-};
+const FREE: Key = Key { slot: 0, generation: 0 };
 
 impl Border {
   /// Shared memory for a ring. `protected` is a descriptor that close refuses.
@@ -55,15 +52,7 @@ impl Border {
     let memory = Slab::new(BORDER_BYTES as usize)?;
     let (tickets, events) = (Vec::new(), Vec::with_capacity(TURN_COMPLETIONS as usize));
     let (leftover, born) = (VecDeque::new(), Instant::now());
-    Ok(Border {
-      ring,
-      memory,
-      tickets,
-      events,
-      leftover,
-      born,
-      protected,
-    })
+    Ok(Border { ring, memory, tickets, events, leftover, born, protected })
   }
 
   /// The shared memory. Whoever shows it keeps a count of its own.
@@ -117,9 +106,7 @@ impl Border {
       }
       self.ring.submit(Wait::No);
       entered += self.ring.entered_bytes();
-      let reaped = self
-        .ring
-        .reap(&mut self.events, room.min(TURN_COMPLETIONS as usize));
+      let reaped = self.ring.reap(&mut self.events, room.min(TURN_COMPLETIONS as usize));
       completed += reaped;
       self.deliver();
       if reaped == 0 && self.ring.stalled() {
@@ -161,12 +148,7 @@ impl Border {
     if waits && (ticket >= MAX_TICKET || self.in_use(ticket)) {
       return Err(libc::EINVAL);
     }
-    let mut sqe = Sqe {
-      opcode: opcode as u8,
-      flags: sqe_flags as u8,
-      fd,
-      ..Sqe::default()
-    };
+    let mut sqe = Sqe { opcode: opcode as u8, flags: sqe_flags as u8, fd, ..Sqe::default() };
     let offset = ((word(D_OFFSET_HI) as u64) << 32) | word(D_OFFSET_LO) as u64;
     let (mut held, mut bytes, mut copy) = (Held::Nothing, [0u8; 16], None);
     match opcode {
@@ -184,21 +166,13 @@ impl Border {
           return Err(libc::EINVAL);
         }
         if id != NO_REGION {
-          let address = self
-            .ring
-            .regions
-            .hold(id, from, sqe.len)
-            .ok_or(libc::EINVAL)?;
+          let address = self.ring.regions.hold(id, from, sqe.len).ok_or(libc::EINVAL)?;
           sqe.addr = address as u64;
           held = Held::Region(id);
         }
       }
       IORING_OP_OPENAT => {
-        copy = Some(
-          self
-            .input(word(D_REGION_OFFSET), word(D_LENGTH))
-            .ok_or(libc::EINVAL)?,
-        );
+        copy = Some(self.input(word(D_REGION_OFFSET), word(D_LENGTH)).ok_or(libc::EINVAL)?);
         sqe.op_flags = word(D_WORD0) | libc::O_CLOEXEC as u32;
         sqe.len = word(D_WORD1);
       }
@@ -246,10 +220,7 @@ impl Border {
     if end > INPUTS_BYTES || len == 0 {
       return None;
     }
-    let start = self
-      .memory
-      .base()
-      .wrapping_add((BORDER_INPUTS + from) as usize);
+    let start = self.memory.base().wrapping_add((BORDER_INPUTS + from) as usize);
     // SAFETY: I6: in the slab by the check above; only the JavaScript thread writes there, and it
     // is in this call.
     let bytes = unsafe { std::slice::from_raw_parts(start, len as usize) }.to_vec();
@@ -322,18 +293,11 @@ impl Border {
   }
 
   fn in_use(&self, ticket: u32) -> bool {
-    self
-      .tickets
-      .get(ticket as usize)
-      .is_some_and(|key| *key != FREE)
+    self.tickets.get(ticket as usize).is_some_and(|key| *key != FREE)
   }
 
   fn key_of(&self, ticket: u32) -> Option<Key> {
-    self
-      .tickets
-      .get(ticket as usize)
-      .copied()
-      .filter(|key| *key != FREE)
+    self.tickets.get(ticket as usize).copied().filter(|key| *key != FREE)
   }
 
   fn remember(&mut self, ticket: u32, key: Key) {
@@ -385,27 +349,13 @@ impl Border {
   pub fn set_word(&mut self, index: u32, value: u32) {
     assert!(index < BORDER_BYTES / 4);
     // SAFETY: I6: in the slab by the check above, aligned, touched by this thread only.
-    unsafe {
-      self
-        .memory
-        .base()
-        .cast::<u32>()
-        .add(index as usize)
-        .write_volatile(value)
-    };
+    unsafe { self.memory.base().cast::<u32>().add(index as usize).write_volatile(value) };
   }
 
   /// Any word of the border's memory.
   pub fn word(&self, index: u32) -> u32 {
     assert!(index < BORDER_BYTES / 4);
     // SAFETY: I6: as in `set_word`.
-    unsafe {
-      self
-        .memory
-        .base()
-        .cast::<u32>()
-        .add(index as usize)
-        .read_volatile()
-    }
+    unsafe { self.memory.base().cast::<u32>().add(index as usize).read_volatile() }
   }
 }

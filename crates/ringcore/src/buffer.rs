@@ -37,21 +37,11 @@ impl Slab {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: I1: a new anonymous mapping; no existing memory is named.
     let address = unsafe {
-      libc::mmap(
-        std::ptr::null_mut(),
-        len,
-        libc::PROT_READ | libc::PROT_WRITE,
-        flags,
-        -1,
-        0,
-      )
+      libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
     };
     match NonNull::new(address.cast::<u8>()) {
       Some(base) if address != libc::MAP_FAILED => Ok(Arc::new(Slab { base, len })),
-      _ => Err(Error::Memory {
-        wanted: len,
-        limit: usize::MAX,
-      }),
+      _ => Err(Error::Memory { wanted: len, limit: usize::MAX }),
     }
   }
 
@@ -140,28 +130,18 @@ pub struct Regions {
 impl Regions {
   /// No memory yet; at most `limit` bytes ever.
   pub fn new(limit: usize) -> Regions {
-    Regions {
-      slabs: Vec::new(),
-      regions: Vec::new(),
-      bytes: 0,
-      limit,
-    }
+    Regions { slabs: Vec::new(), regions: Vec::new(), bytes: 0, limit }
   }
 
   // PAIR: Regions.grow
   /// Maps one more slab of a class. Beyond the limit: `Error::Memory`, at the call, never a wait.
   pub fn grow(&mut self, class: usize) -> Result<Growth> {
     if class >= CLASSES {
-      return Err(Error::Invalid(format!(
-        "region class {class} is not below {CLASSES}"
-      )));
+      return Err(Error::Invalid(format!("region class {class} is not below {CLASSES}")));
     }
     let len = slab_bytes(class);
     if self.bytes + len > self.limit {
-      return Err(Error::Memory {
-        wanted: len,
-        limit: self.limit,
-      });
+      return Err(Error::Memory { wanted: len, limit: self.limit });
     }
     let slab = Slab::new(len)?;
     let bytes = class_bytes(class);
@@ -169,21 +149,11 @@ impl Regions {
     let index = self.slabs.len() as u32;
     for i in 0..count {
       let offset = i * bytes as u32;
-      self.regions.push(Region {
-        slab: index,
-        offset,
-        len: bytes as u32,
-        busy: 0,
-      });
+      self.regions.push(Region { slab: index, offset, len: bytes as u32, busy: 0 });
     }
     self.slabs.push(slab.clone());
     self.bytes += len;
-    Ok(Growth {
-      first,
-      count,
-      bytes: bytes as u32,
-      slab,
-    })
+    Ok(Growth { first, count, bytes: bytes as u32, slab })
   }
 
   // PAIR: Regions.hold
@@ -231,10 +201,7 @@ pub struct Arena {
 impl Arena {
   /// 64 KiB, enough for a full SQ of short paths; what does not fit is boxed into its slot.
   pub fn new() -> Result<Arena> {
-    Ok(Arena {
-      slab: Slab::new(64 << 10)?,
-      top: 0,
-    })
+    Ok(Arena { slab: Slab::new(64 << 10)?, top: 0 })
   }
 
   /// Copies the bytes in, 8 byte aligned. `None` when the arena is full.
@@ -282,10 +249,7 @@ mod tests {
     for len in [0, 1, 511, 512, 513, 4095, 4096, 4097, 65536, 65537, 1 << 20] {
       let class = class_of(len);
       assert!(class < CLASSES && class_bytes(class) >= len, "{len}");
-      assert!(
-        class == 0 || class_bytes(class - 1) < len,
-        "{len} fits a smaller class"
-      );
+      assert!(class == 0 || class_bytes(class - 1) < len, "{len} fits a smaller class");
     }
   }
 }

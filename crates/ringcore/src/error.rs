@@ -10,11 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
   /// The kernel's answer to one operation.
-  Os {
-    errno: i32,
-    syscall: &'static str,
-    path: Option<PathBuf>,
-  },
+  Os { errno: i32, syscall: &'static str, path: Option<PathBuf> },
   /// The operation or task was aborted, and its result reached nobody.
   Abort,
   /// A timeout passed first.
@@ -22,10 +18,7 @@ pub enum Error {
   /// io_uring is refused here.
   Unavailable { reason: String, advice: String },
   /// This kernel lacks one operation.
-  UnsupportedOp {
-    name: &'static str,
-    kernel: &'static str,
-  },
+  UnsupportedOp { name: &'static str, kernel: &'static str },
   /// A future, memory or handle of another runtime.
   WrongRuntime,
   /// The ring belongs to another thread (I6).
@@ -61,21 +54,13 @@ impl Error {
   // PAIR: Error.errno
   /// The error of a negative result.
   pub fn errno(errno: i32, syscall: &'static str) -> Error {
-    Error::Os {
-      errno,
-      syscall,
-      path: None,
-    }
+    Error::Os { errno, syscall, path: None }
   }
 
   /// The same with the path it was about.
   pub fn with_path(self, about: &Path) -> Error {
     match self {
-      Error::Os { errno, syscall, .. } => Error::Os {
-        errno,
-        syscall,
-        path: Some(about.into()),
-      },
+      Error::Os { errno, syscall, .. } => Error::Os { errno, syscall, path: Some(about.into()) },
       other => other,
     }
   }
@@ -84,18 +69,8 @@ impl Error {
 impl fmt::Display for Error {
   fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match self {
-      Error::Os {
-        errno,
-        syscall,
-        path,
-      } => {
-        write!(
-          f,
-          "{}: {}, {}",
-          errno_name(*errno),
-          errno_text(*errno),
-          syscall
-        )?;
+      Error::Os { errno, syscall, path } => {
+        write!(f, "{}: {}, {}", errno_name(*errno), errno_text(*errno), syscall)?;
         match path {
           Some(path) => write!(f, " '{}'", path.display()),
           None => Ok(()),
@@ -113,10 +88,7 @@ impl fmt::Display for Error {
       Error::WrongThread => write!(f, "a ring may be used only by the thread that made it"),
       Error::Closed => write!(f, "the runtime is closed"),
       Error::Memory { wanted, limit } => {
-        write!(
-          f,
-          "no memory for {wanted} more bytes of regions (limit {limit})"
-        )
+        write!(f, "no memory for {wanted} more bytes of regions (limit {limit})")
       }
       Error::Invalid(what) => write!(f, "{what}"),
     }
@@ -128,9 +100,7 @@ impl std::error::Error for Error {}
 impl From<Error> for std::io::Error {
   fn from(error: Error) -> std::io::Error {
     match error {
-      Error::Os {
-        errno, path: None, ..
-      } => std::io::Error::from_raw_os_error(errno),
+      Error::Os { errno, path: None, .. } => std::io::Error::from_raw_os_error(errno),
       other => std::io::Error::other(other.to_string()),
     }
   }
@@ -177,18 +147,11 @@ const ERRNO_NAMES: &[(i32, &str)] = &[
 
 /// The name of an errno, `UNKNOWN` where the table has none.
 pub fn errno_name(errno: i32) -> &'static str {
-  ERRNO_NAMES
-    .iter()
-    .find(|(number, _)| *number == errno)
-    .map_or("UNKNOWN", |(_, name)| name)
+  ERRNO_NAMES.iter().find(|(number, _)| *number == errno).map_or("UNKNOWN", |(_, name)| name)
 }
 
 /// The C library's text of an errno.
 fn errno_text(errno: i32) -> String {
   let text = std::io::Error::from_raw_os_error(errno).to_string();
-  text
-    .split(" (os error")
-    .next()
-    .unwrap_or_default()
-    .to_lowercase()
+  text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

@@ -63,11 +63,7 @@ impl Executor {
   // PAIR: Executor.spawn
   /// Queues a task; it is polled in the next turn, not here.
   fn spawn<F: Future + 'static>(self: &Rc<Self>, future: F) -> JoinHandle<F::Output> {
-    let outcome = Rc::new(RefCell::new(Outcome {
-      value: None,
-      waker: None,
-      done: false,
-    }));
+    let outcome = Rc::new(RefCell::new(Outcome { value: None, waker: None, done: false }));
     let settled = outcome.clone();
     let future = Box::pin(async move {
       let value = future.await;
@@ -81,24 +77,11 @@ impl Executor {
       tasks.len() as u32 - 1
     });
     let queued = AtomicBool::new(true);
-    let waker = Arc::new(TaskWaker {
-      task,
-      serial,
-      queued,
-      ready: self.ready.clone(),
-    });
-    self.tasks.borrow_mut()[task as usize] = Some(Task {
-      future: Some(future),
-      waker,
-      aborted: false,
-    });
+    let waker = Arc::new(TaskWaker { task, serial, queued, ready: self.ready.clone() });
+    self.tasks.borrow_mut()[task as usize] =
+      Some(Task { future: Some(future), waker, aborted: false });
     self.ready.push(task, serial);
-    JoinHandle {
-      outcome,
-      task,
-      serial,
-      runtime: self.clone(),
-    }
+    JoinHandle { outcome, task, serial, runtime: self.clone() }
   }
 
   // PAIR: Executor.turn
@@ -121,9 +104,7 @@ impl Executor {
     // enter for a CQE; another thread ends the wait through the eventfd's read.
     if self.ready.len() == 0 && !reactor.ring.ready() {
       if !self.wake_armed.replace(true) || reactor.ring.woken() {
-        reactor
-          .ring
-          .arm_wake(self.ready.eventfd, self.wake_buffer.as_ptr().cast());
+        reactor.ring.arm_wake(self.ready.eventfd, self.wake_buffer.as_ptr().cast());
       }
       self.ready.parked.store(true, Ordering::SeqCst);
       fence(Ordering::SeqCst);
@@ -143,10 +124,7 @@ impl Executor {
   fn poll_task(self: &Rc<Self>, task: u32, serial: u64) {
     let (mut future, waker) = {
       let mut tasks = self.tasks.borrow_mut();
-      let Some(entry) = tasks[task as usize]
-        .as_mut()
-        .filter(|t| t.waker.serial == serial)
-      else {
+      let Some(entry) = tasks[task as usize].as_mut().filter(|t| t.waker.serial == serial) else {
         return; // It has ended; a late wake finds nobody.
       };
       // Cleared before the poll: a wake during the poll queues the task again.
@@ -157,14 +135,9 @@ impl Executor {
       (future, entry.waker.clone())
     };
     let waker = waker.into();
-    let done = future
-      .as_mut()
-      .poll(&mut Context::from_waker(&waker))
-      .is_ready();
+    let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
     let mut tasks = self.tasks.borrow_mut();
-    let entry = tasks[task as usize]
-      .as_mut()
-      .expect("only its own end removes a task");
+    let entry = tasks[task as usize].as_mut().expect("only its own end removes a task");
     if done || entry.aborted {
       tasks[task as usize] = None;
       self.free.borrow_mut().push(task);
@@ -179,10 +152,7 @@ impl Executor {
 impl Abort for Executor {
   fn abort(&self, task: u32, serial: u64) -> bool {
     let mut tasks = self.tasks.borrow_mut();
-    let Some(entry) = tasks[task as usize]
-      .as_mut()
-      .filter(|t| t.waker.serial == serial)
-    else {
+    let Some(entry) = tasks[task as usize].as_mut().filter(|t| t.waker.serial == serial) else {
       return false;
     };
     let future = entry.future.take();
@@ -220,18 +190,12 @@ impl Runtime {
       tasks: RefCell::default(),
       free: RefCell::default(),
       serial: Cell::new(0),
-      ready: Arc::new(Ready {
-        queue: Mutex::default(),
-        parked: AtomicBool::new(false),
-        eventfd,
-      }),
+      ready: Arc::new(Ready { queue: Mutex::default(), parked: AtomicBool::new(false), eventfd }),
       wake_buffer: Box::default(),
       wake_armed: Cell::new(false),
       closed: Cell::new(false),
     };
-    Ok(Runtime {
-      executor: Rc::new(executor),
-    })
+    Ok(Runtime { executor: Rc::new(executor) })
   }
 
   // PAIR: Runtime.run
@@ -314,17 +278,13 @@ impl Drop for Entered {
 
 /// The runtime that polls right now. Operations bind to it at their first poll.
 pub(crate) fn current() -> Result<Rc<Executor>> {
-  CURRENT
-    .with_borrow(|current| current.last().cloned())
-    .ok_or(Error::WrongRuntime)
+  CURRENT.with_borrow(|current| current.last().cloned()).ok_or(Error::WrongRuntime)
 }
 
 // PAIR: spawn
 /// Queues a task on the runtime that polls the caller.
 pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-  current()
-    .expect("spawn is called inside of a task; outside, use Runtime::spawn")
-    .spawn(future)
+  current().expect("spawn is called inside of a task; outside, use Runtime::spawn").spawn(future)
 }
 
 // PAIR: run

@@ -37,10 +37,7 @@ where
   F::Output: Unpin,
 {
   let left = futures.len();
-  All {
-    places: futures.into_iter().map(Place::Running).collect(),
-    left,
-  }
+  All { places: futures.into_iter().map(Place::Running).collect(), left }
 }
 
 enum Place<F: Future> {

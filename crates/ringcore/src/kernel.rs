@@ -27,11 +27,7 @@ pub struct Options {
 
 impl Default for Options {
   fn default() -> Options {
-    Options {
-      entries: 256,
-      cq_entries: 0,
-      memory_limit: usize::MAX,
-    }
+    Options { entries: 256, cq_entries: 0, memory_limit: usize::MAX }
   }
 }
 
@@ -53,36 +49,11 @@ impl SetupFlags {
   /// the EINVAL of any one flag ends at a set that works, at the latest at none.
   pub fn steps() -> [SetupFlags; 6] {
     let none = SetupFlags::default();
-    let clamp = SetupFlags {
-      clamp: true,
-      ..none
-    };
-    let all = SetupFlags {
-      submit_all: true,
-      ..clamp
-    };
-    let coop = SetupFlags {
-      coop_taskrun: true,
-      taskrun_flag: true,
-      ..all
-    };
-    let defer = SetupFlags {
-      single_issuer: true,
-      defer_taskrun: true,
-      taskrun_flag: true,
-      ..all
-    };
-    [
-      SetupFlags {
-        no_sqarray: true,
-        ..defer
-      },
-      defer,
-      coop,
-      all,
-      clamp,
-      none,
-    ]
+    let clamp = SetupFlags { clamp: true, ..none };
+    let all = SetupFlags { submit_all: true, ..clamp };
+    let coop = SetupFlags { coop_taskrun: true, taskrun_flag: true, ..all };
+    let defer = SetupFlags { single_issuer: true, defer_taskrun: true, taskrun_flag: true, ..all };
+    [SetupFlags { no_sqarray: true, ..defer }, defer, coop, all, clamp, none]
   }
 
   /// The names of those set, for probe().
@@ -96,11 +67,7 @@ impl SetupFlags {
       ("CLAMP", self.clamp),
       ("NO_SQARRAY", self.no_sqarray),
     ];
-    all
-      .iter()
-      .filter(|(_, set)| *set)
-      .map(|(name, _)| *name)
-      .collect()
+    all.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect()
   }
 }
 
@@ -148,11 +115,7 @@ pub fn step_down<R>(
   let mut flags = steps.next().expect("there are six");
   loop {
     // Multishot and bursts make more completions than submissions; overflow works, but is slow.
-    let cq_entries = if options.cq_entries > 0 {
-      options.cq_entries
-    } else {
-      entries * 4
-    };
+    let cq_entries = if options.cq_entries > 0 { options.cq_entries } else { entries * 4 };
     match setup(entries, cq_entries, flags) {
       Ok(ring) => return Ok((ring, flags)),
       Err(error) => match (error.raw_os_error(), steps.len()) {
@@ -177,25 +140,16 @@ impl Kernel {
   /// Makes a ring for this thread, with a registered eventfd whose notifications are off.
   pub fn open(options: &Options) -> Result<Kernel> {
     if options.entries == 0 || options.entries > 32768 {
-      let text = format!(
-        "entries must be between 1 and 32768, got {}",
-        options.entries
-      );
+      let text = format!("entries must be between 1 and 32768, got {}", options.entries);
       return Err(Error::Invalid(text));
     }
     let (ring, flags) = step_down(options, setup).map_err(|error| refusal(&error))?;
     let fd = eventfd()?;
     // SAFETY: I3: `fd` was made just now and belongs to nobody else.
     let eventfd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut kernel = Kernel {
-      ring,
-      eventfd,
-      flags,
-    };
+    let mut kernel = Kernel { ring, eventfd, flags };
     let submitter = kernel.ring.submitter();
-    submitter
-      .register_eventfd(fd)
-      .map_err(|error| refusal(&error))?;
+    submitter.register_eventfd(fd).map_err(|error| refusal(&error))?;
     // Bounded workers do files, unbounded ones sockets and pipes. Best effort, Linux 5.15.
     let mut workers = [4, 64];
     let _ = submitter.register_iowq_max_workers(&mut workers);
@@ -215,20 +169,14 @@ impl Kernel {
 
   /// SQ and CQ entries.
   pub fn entries(&self) -> (u32, u32) {
-    (
-      self.ring.params().sq_entries(),
-      self.ring.params().cq_entries(),
-    )
+    (self.ring.params().sq_entries(), self.ring.params().cq_entries())
   }
 
   /// IORING_REGISTER_PROBE: which opcodes this kernel has.
   pub fn supports(&self, opcodes: &[u8]) -> Vec<bool> {
     let mut probe = io_uring::Probe::new();
     let known = self.ring.submitter().register_probe(&mut probe).is_ok();
-    opcodes
-      .iter()
-      .map(|opcode| known && probe.is_supported(*opcode))
-      .collect()
+    opcodes.iter().map(|opcode| known && probe.is_supported(*opcode)).collect()
   }
 
   fn sq_flags_pending(&mut self) -> bool {
@@ -242,13 +190,7 @@ impl Driver for Kernel {
   fn push(&mut self, sqe: &Sqe) {
     // SAFETY: I1, I2: every address in an entry is a region, the arena or a slot's own box, kept
     // by the ring until the last CQE. Room was checked by the caller.
-    unsafe {
-      self
-        .ring
-        .submission()
-        .push(sqe.entry())
-        .expect("the ring checks for room")
-    };
+    unsafe { self.ring.submission().push(sqe.entry()).expect("the ring checks for room") };
   }
 
   // PAIR: Kernel.submit
@@ -278,11 +220,7 @@ impl Driver for Kernel {
     while count < out.len() {
       let Some(cqe) = cq.next() else { break };
       let (user_data, res, flags) = (cqe.user_data(), cqe.result(), cqe.flags());
-      out[count] = Cqe {
-        user_data,
-        res,
-        flags,
-      };
+      out[count] = Cqe { user_data, res, flags };
       count += 1;
     }
     count

@@ -22,9 +22,7 @@ pub struct Random {
 
 impl Random {
   pub fn new(seed: u32) -> Random {
-    Random {
-      state: seed.wrapping_mul(2_654_435_761).max(1),
-    }
+    Random { state: seed.wrapping_mul(2_654_435_761).max(1) }
   }
 
   // PAIR: Random.next
@@ -66,12 +64,7 @@ pub struct Faults {
 
 impl Default for Faults {
   fn default() -> Faults {
-    Faults {
-      enter: 5,
-      late: 60,
-      error: 10,
-      short: 30,
-    }
+    Faults { enter: 5, late: 60, error: 10, short: 30 }
   }
 }
 
@@ -126,23 +119,14 @@ impl Mock {
       enters: VecDeque::new(),
     };
     let world = Rc::new(RefCell::new(world));
-    (
-      Mock {
-        world: world.clone(),
-      },
-      world,
-    )
+    (Mock { world: world.clone() }, world)
   }
 }
 
 impl World {
   /// Posts a completion; into the overflow list when the CQ is full.
   pub fn post(&mut self, user_data: u64, res: i32) {
-    let cqe = Cqe {
-      user_data,
-      res,
-      flags: 0,
-    };
+    let cqe = Cqe { user_data, res, flags: 0 };
     if self.cq.len() < self.cq_entries && self.overflow.is_empty() {
       self.cq.push_back(cqe);
     } else {
@@ -171,10 +155,7 @@ impl World {
         self.post(sqe.user_data, if known { 0 } else { -libc::EBADF });
       }
       IORING_OP_ASYNC_CANCEL => {
-        let target = self
-          .running
-          .iter()
-          .position(|entry| entry.user_data == sqe.addr);
+        let target = self.running.iter().position(|entry| entry.user_data == sqe.addr);
         let res = match target {
           None => -libc::ENOENT,
           Some(_) if self.random.chance(20) => -libc::EALREADY,
@@ -190,10 +171,7 @@ impl World {
         if opcode == IORING_OP_OPENAT {
           // SAFETY: I2: the ring keeps the path until the entry is taken, which is now.
           let path = unsafe { std::ffi::CStr::from_ptr(sqe.addr as *const libc::c_char) };
-          assert!(
-            path.to_bytes().iter().all(|byte| *byte != 0xaa),
-            "a path was overwritten"
-          );
+          assert!(path.to_bytes().iter().all(|byte| *byte != 0xaa), "a path was overwritten");
         }
         let late = self.faults.late;
         if opcode != IORING_OP_NOP && self.random.chance(late) {
@@ -214,11 +192,7 @@ impl World {
       _ if self.random.chance(self.faults.error) => -libc::EIO,
       IORING_OP_READ | IORING_OP_WRITE => {
         let short = self.random.chance(self.faults.short);
-        let len = if short {
-          self.random.below(sqe.len + 1)
-        } else {
-          sqe.len
-        } as usize;
+        let len = if short { self.random.below(sqe.len + 1) } else { sqe.len } as usize;
         self.transfer(&sqe, len);
         len as i32
       }

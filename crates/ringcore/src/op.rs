@@ -50,9 +50,7 @@ pub struct Op<K: Operation> {
 
 impl<K: Operation> Op<K> {
   fn new(kind: K) -> Op<K> {
-    Op {
-      state: State::Fresh(kind),
-    }
+    Op { state: State::Fresh(kind) }
   }
 
   /// The key of an operation in flight, for `cancel`.
@@ -133,9 +131,7 @@ fn offset_word(offset: Option<u64>) -> Result<u64> {
   match offset {
     None => Ok(u64::MAX),
     Some(offset) if offset <= i64::MAX as u64 => Ok(offset),
-    Some(offset) => Err(Error::Invalid(format!(
-      "offset {offset} is beyond 2^63 - 1"
-    ))),
+    Some(offset) => Err(Error::Invalid(format!("offset {offset} is beyond 2^63 - 1"))),
   }
 }
 
@@ -145,15 +141,7 @@ fn transfer(opcode: u32, fd: i32, offset: Option<u64>, addr: u64, len: usize) ->
   let large = opcode == IORING_OP_READ && len > INLINE_READ;
   let flags = if large { IOSQE_ASYNC as u8 } else { 0 };
   let off = offset_word(offset)?;
-  Ok(Sqe {
-    opcode: opcode as u8,
-    flags,
-    fd,
-    off,
-    addr,
-    len,
-    ..Sqe::default()
-  })
+  Ok(Sqe { opcode: opcode as u8, flags, fd, off, addr, len, ..Sqe::default() })
 }
 
 // PAIR: nop
@@ -169,9 +157,7 @@ pub fn nop() -> Op<Nop> {
 ///
 /// Man: io_uring_prep_nop(3). Kernel: 6.11.
 pub fn nop_with(result: i32) -> Op<Nop> {
-  Op::new(Nop {
-    inject: Some(result),
-  })
+  Op::new(Nop { inject: Some(result) })
 }
 
 pub struct Nop {
@@ -182,11 +168,7 @@ impl Operation for Nop {
   type Output = Result<usize>;
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)> {
-    let mut sqe = Sqe {
-      opcode: IORING_OP_NOP as u8,
-      fd: -1,
-      ..Sqe::default()
-    };
+    let mut sqe = Sqe { opcode: IORING_OP_NOP as u8, fd: -1, ..Sqe::default() };
     if let Some(result) = self.inject {
       (sqe.op_flags, sqe.len) = (IORING_NOP_INJECT_RESULT, result as u32);
     }
@@ -225,16 +207,7 @@ impl Operation for Read {
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)> {
     let address = self.buffer.as_mut_ptr() as u64;
-    Ok((
-      transfer(
-        IORING_OP_READ,
-        self.fd,
-        self.offset,
-        address,
-        self.buffer.len(),
-      )?,
-      None,
-    ))
+    Ok((transfer(IORING_OP_READ, self.fd, self.offset, address, self.buffer.len())?, None))
   }
 
   fn finish(self, res: i32) -> BufResult<usize> {
@@ -269,16 +242,7 @@ impl Operation for Write {
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)> {
     let address = self.buffer.as_ptr() as u64;
-    Ok((
-      transfer(
-        IORING_OP_WRITE,
-        self.fd,
-        self.offset,
-        address,
-        self.buffer.len(),
-      )?,
-      None,
-    ))
+    Ok((transfer(IORING_OP_WRITE, self.fd, self.offset, address, self.buffer.len())?, None))
   }
 
   fn finish(self, res: i32) -> BufResult<usize> {
@@ -300,12 +264,7 @@ impl Operation for Write {
 ///
 /// Man: io_uring_prep_openat(3), openat(2). Kernel: 5.6.
 pub fn openat(dirfd: i32, path: impl AsRef<Path>, flags: i32, mode: u32) -> Op<Openat> {
-  Op::new(Openat {
-    dirfd,
-    path: path.as_ref().into(),
-    flags,
-    mode,
-  })
+  Op::new(Openat { dirfd, path: path.as_ref().into(), flags, mode })
 }
 
 pub struct Openat {
@@ -363,14 +322,7 @@ impl Operation for Close {
   type Output = Result<()>;
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)> {
-    Ok((
-      Sqe {
-        opcode: IORING_OP_CLOSE as u8,
-        fd: self.fd,
-        ..Sqe::default()
-      },
-      None,
-    ))
+    Ok((Sqe { opcode: IORING_OP_CLOSE as u8, fd: self.fd, ..Sqe::default() }, None))
   }
 
   fn finish(self, res: i32) -> Result<()> {
@@ -402,16 +354,8 @@ impl Operation for Timeout {
   type Output = Result<()>;
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)> {
-    let sqe = Sqe {
-      opcode: IORING_OP_TIMEOUT as u8,
-      fd: -1,
-      len: 1,
-      ..Sqe::default()
-    };
-    Ok((
-      sqe,
-      Some(timespec(self.duration.as_secs(), self.duration.subsec_nanos()).to_vec()),
-    ))
+    let sqe = Sqe { opcode: IORING_OP_TIMEOUT as u8, fd: -1, len: 1, ..Sqe::default() };
+    Ok((sqe, Some(timespec(self.duration.as_secs(), self.duration.subsec_nanos()).to_vec())))
   }
 
   fn finish(self, res: i32) -> Result<()> {
@@ -456,15 +400,7 @@ impl Operation for PollAdd {
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)> {
     let opcode = IORING_OP_POLL_ADD as u8;
-    Ok((
-      Sqe {
-        opcode,
-        fd: self.fd,
-        op_flags: poll_word(self.events),
-        ..Sqe::default()
-      },
-      None,
-    ))
+    Ok((Sqe { opcode, fd: self.fd, op_flags: poll_word(self.events), ..Sqe::default() }, None))
   }
 
   fn finish(self, res: i32) -> Result<u32> {
@@ -495,10 +431,7 @@ pub fn poll_word(events: u32) -> u32 {
 ///
 /// Man: io_uring_prep_cancel(3). Kernel: 5.5.
 pub fn cancel(target: Option<Key>) -> Cancel {
-  Cancel {
-    target,
-    running: None,
-  }
+  Cancel { target, running: None }
 }
 
 /// The future of `cancel`. It goes through the ring's own queue, ahead of everything (I5).
@@ -514,9 +447,7 @@ impl Future for Cancel {
     if self.running.is_none() {
       let executor = current()?;
       let mut reactor = executor.reactor.borrow_mut();
-      let key = reactor
-        .ring
-        .cancel_op(self.target, crate::slot::Owner::Future);
+      let key = reactor.ring.cancel_op(self.target, crate::slot::Owner::Future);
       drop(reactor);
       self.running = Some((executor, key));
     }

@@ -34,10 +34,7 @@ impl Surroundings {
 
 #[allow(unsafe_code)]
 fn limit(resource: libc::__rlimit_resource_t) -> u64 {
-  let mut limits = libc::rlimit {
-    rlim_cur: 0,
-    rlim_max: 0,
-  };
+  let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
   // SAFETY: I1: the kernel fills a struct of this function's own during the call.
   match unsafe { libc::getrlimit(resource, &mut limits) } {
     0 => limits.rlim_cur,
@@ -73,17 +70,11 @@ pub fn explain(errno: i32, around: &Surroundings) -> (String, String) {
       "Allow io_uring in the seccomp profile, or use a kernel with CONFIG_IO_URING".into(),
     ),
     (libc::ENOMEM, _) => (
-      format!(
-        "no memory for the ring (ENOMEM, RLIMIT_MEMLOCK is {} bytes)",
-        around.memlock
-      ),
+      format!("no memory for the ring (ENOMEM, RLIMIT_MEMLOCK is {} bytes)", around.memlock),
       "Raise `ulimit -l`, or free memory; kernels before 5.12 count every ring against it".into(),
     ),
     (libc::EMFILE, _) => (
-      format!(
-        "this process has no file descriptor left (EMFILE, RLIMIT_NOFILE {})",
-        around.nofile
-      ),
+      format!("this process has no file descriptor left (EMFILE, RLIMIT_NOFILE {})", around.nofile),
       "Raise `ulimit -n`, or close files".into(),
     ),
     (libc::ENFILE, _) => (
@@ -91,10 +82,7 @@ pub fn explain(errno: i32, around: &Surroundings) -> (String, String) {
       "Raise the sysctl fs.file-max, or close files".into(),
     ),
     (libc::EINVAL, _) => (
-      format!(
-        "the kernel ({}) refuses every set of flags (EINVAL)",
-        around.kernel
-      ),
+      format!("the kernel ({}) refuses every set of flags (EINVAL)", around.kernel),
       "Linux 5.6 or newer is needed".into(),
     ),
     _ => (
@@ -123,26 +111,12 @@ pub struct Probe {
 /// Makes a small ring, asks it, and closes it again.
 pub fn probe() -> Probe {
   let around = Surroundings::read();
-  match Kernel::open(&Options {
-    entries: 8,
-    ..Options::default()
-  }) {
+  match Kernel::open(&Options { entries: 8, ..Options::default() }) {
     Ok(kernel) => {
       let opcodes: Vec<u8> = OPS.iter().map(|op| op.opcode as u8).collect();
-      let ops = OPS
-        .iter()
-        .map(|op| op.name)
-        .zip(kernel.supports(&opcodes))
-        .collect();
+      let ops = OPS.iter().map(|op| op.name).zip(kernel.supports(&opcodes)).collect();
       let flags = kernel.flags().names();
-      Probe {
-        available: true,
-        reason: None,
-        advice: None,
-        around,
-        flags,
-        ops,
-      }
+      Probe { available: true, reason: None, advice: None, around, flags, ops }
     }
     Err(error) => {
       let (reason, advice) = match error {
@@ -151,14 +125,7 @@ pub fn probe() -> Probe {
       };
       let ops = OPS.iter().map(|op| (op.name, false)).collect();
       let (reason, advice) = (Some(reason), Some(advice));
-      Probe {
-        available: false,
-        reason,
-        advice,
-        around,
-        flags: Vec::new(),
-        ops,
-      }
+      Probe { available: false, reason, advice, around, flags: Vec::new(), ops }
     }
   }
 }

@@ -17,10 +17,7 @@ pub struct Reactor {
 
 impl Reactor {
   pub fn new(ring: Ring) -> Reactor {
-    Reactor {
-      ring,
-      events: Vec::with_capacity(256),
-    }
+    Reactor { ring, events: Vec::with_capacity(256) }
   }
 
   // PAIR: Reactor.start
@@ -32,10 +29,7 @@ impl Reactor {
   // PAIR: only-rust Reactor.poll -- a TypeScript Op keeps its own result, there is no slot to ask
   /// The result of an operation, once; until then its task is woken by the CQE.
   pub fn poll(&mut self, key: Key, cx: &mut Context<'_>) -> Poll<(i32, u32)> {
-    let slot = self
-      .ring
-      .slot(key)
-      .expect("a future's slot stays until its result is taken");
+    let slot = self.ring.slot(key).expect("a future's slot stays until its result is taken");
     match &mut slot.lifecycle {
       Lifecycle::Completed(res, flags) => {
         let result = (*res, *flags);

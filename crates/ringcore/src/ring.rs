@@ -210,9 +210,7 @@ impl Ring {
       (Some(target), Some(false)) if self.fatal.is_none() && !self.closed => {
         let turn = self.stats.turns;
         self.slots.get(key).expect("the slot was just made").turn = turn;
-        self
-          .own
-          .push_back(cancel_sqe(target.user_data(), key.user_data()));
+        self.own.push_back(cancel_sqe(target.user_data(), key.user_data()));
       }
       (Some(target), Some(true)) => {
         self.finish_locally(target, -libc::ECANCELED);
@@ -252,17 +250,8 @@ impl Ring {
 
   /// An operation that could not be understood ends here, without a slot.
   pub fn reject(&mut self, owner: Owner, errno: i32) {
-    let key = Key {
-      slot: u32::MAX,
-      generation: 0,
-    };
-    self.local.push_back(Event {
-      key,
-      owner,
-      res: -errno,
-      flags: 0,
-      opens: false,
-    });
+    let key = Key { slot: u32::MAX, generation: 0 };
+    self.local.push_back(Event { key, owner, res: -errno, flags: 0, opens: false });
   }
 
   /// Closes a descriptor that nobody received, without blocking this thread.
@@ -272,12 +261,7 @@ impl Ring {
       return;
     }
     let opcode = IORING_OP_CLOSE as u8;
-    self.own.push_back(Sqe {
-      opcode,
-      fd,
-      user_data: OWN,
-      ..Sqe::default()
-    });
+    self.own.push_back(Sqe { opcode, fd, user_data: OWN, ..Sqe::default() });
   }
 
   // PAIR: Ring.submit
@@ -452,9 +436,7 @@ impl Ring {
       }
       if !self.driver.cancel_all() {
         let keys = self.slots.keys().into_iter();
-        self
-          .own
-          .extend(keys.map(|key| cancel_sqe(key.user_data(), OWN)));
+        self.own.extend(keys.map(|key| cancel_sqe(key.user_data(), OWN)));
         self.own.push_back(cancel_sqe(OWN_WAKE, OWN));
       }
       self.submit(Wait::For(Duration::from_millis(20)));
@@ -532,13 +514,7 @@ impl Ring {
       return;
     }
     self.stats.inline += inline as u32;
-    events.push(Event {
-      key,
-      owner,
-      res: cqe.res,
-      flags: cqe.flags,
-      opens,
-    });
+    events.push(Event { key, owner, res: cqe.res, flags: cqe.flags, opens });
   }
 
   /// The last CQE is in: the memory is the ring's again (I2). A future's slot stays until its
@@ -563,13 +539,7 @@ impl Ring {
     let (owner, abandoned) = (slot.owner, matches!(slot.lifecycle, Lifecycle::Abandoned));
     self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     if !abandoned {
-      self.local.push_back(Event {
-        key,
-        owner,
-        res,
-        flags: 0,
-        opens: false,
-      });
+      self.local.push_back(Event { key, owner, res, flags: 0, opens: false });
     }
   }
 
@@ -581,22 +551,13 @@ impl Ring {
     self.own.clear();
     for key in self.slots.keys() {
       let slot = self.slots.get(key).expect("listed just now");
-      let waits = !matches!(
-        slot.lifecycle,
-        Lifecycle::Completed(..) | Lifecycle::Abandoned
-      );
+      let waits = !matches!(slot.lifecycle, Lifecycle::Completed(..) | Lifecycle::Abandoned);
       if waits {
         let owner = slot.owner;
         if let Owner::Ticket(_) = owner {
           slot.lifecycle = Lifecycle::Abandoned;
         }
-        self.local.push_back(Event {
-          key,
-          owner,
-          res: -errno,
-          flags: 0,
-          opens: false,
-        });
+        self.local.push_back(Event { key, owner, res: -errno, flags: 0, opens: false });
       }
     }
   }
@@ -662,13 +623,7 @@ impl Driver for Closed {
 /// The entry that cancels a target by its user_data.
 fn cancel_sqe(target: u64, user_data: u64) -> Sqe {
   let opcode = IORING_OP_ASYNC_CANCEL as u8;
-  Sqe {
-    opcode,
-    fd: -1,
-    addr: target,
-    user_data,
-    ..Sqe::default()
-  }
+  Sqe { opcode, fd: -1, addr: target, user_data, ..Sqe::default() }
 }
 
 /// close(2) on this thread, for the moments when the ring cannot.

@@ -88,10 +88,7 @@ impl Key {
     if user_data & OWNER_RING != 0 {
       return None;
     }
-    Some(Key {
-      slot: user_data as u32,
-      generation: (user_data >> 32) as u32,
-    })
+    Some(Key { slot: user_data as u32, generation: (user_data >> 32) as u32 })
   }
 }
 
@@ -129,10 +126,7 @@ impl Slots {
       None => {
         let slot = self.slots.len() as u32;
         self.slots.push(fresh(1));
-        Key {
-          slot,
-          generation: 1,
-        }
+        Key { slot, generation: 1 }
       }
     }
   }
@@ -170,16 +164,7 @@ impl Slots {
 
   /// Every taken place, for teardown.
   pub fn keys(&self) -> Vec<Key> {
-    let taken = self
-      .slots
-      .iter()
-      .enumerate()
-      .filter(|(_, slot)| slot.occupied);
-    taken
-      .map(|(i, slot)| Key {
-        slot: i as u32,
-        generation: slot.generation,
-      })
-      .collect()
+    let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.occupied);
+    taken.map(|(i, slot)| Key { slot: i as u32, generation: slot.generation }).collect()
   }
 }

@@ -187,18 +187,10 @@ const fn op_info(
   opens: bool,
   syscall: &'static str,
 ) -> OpInfo {
-  OpInfo {
-    name,
-    opcode,
-    kernel,
-    opens,
-    syscall,
-  }
+  OpInfo { name, opcode, kernel, opens, syscall }
 }
 
 /// Whether a successful result of this opcode is a file descriptor (I3).
 pub fn opens(opcode: u8) -> bool {
-  OPS
-    .iter()
-    .any(|info| info.opcode == opcode as u32 && info.opens)
+  OPS.iter().any(|info| info.opcode == opcode as u32 && info.opens)
 }

@@ -27,19 +27,14 @@ impl Future for Timer {
 /// Ends after `duration`, never early. Lazy, as every Rust future: the clock starts at the first
 /// poll. (The TypeScript twin starts at the call.)
 pub fn sleep(duration: Duration) -> Timer {
-  Timer {
-    op: op::timeout(duration),
-  }
+  Timer { op: op::timeout(duration) }
 }
 
 // PAIR: timeout
 /// The value of `future`, or `Error::Timeout` when `duration` passes first. A late future is
 /// dropped, which cancels what it waits for.
 pub fn timeout<F: Future>(future: F, duration: Duration) -> Timeout<F> {
-  Timeout {
-    future: Box::pin(future),
-    timer: sleep(duration),
-  }
+  Timeout { future: Box::pin(future), timer: sleep(duration) }
 }
 
 /// The future of `timeout`.
@@ -56,8 +51,6 @@ impl<F: Future> Future for Timeout<F> {
     if let Poll::Ready(value) = self.future.as_mut().poll(cx) {
       return Poll::Ready(Ok(value));
     }
-    Pin::new(&mut self.timer)
-      .poll(cx)
-      .map(|()| Err(Error::Timeout))
+    Pin::new(&mut self.timer).poll(cx).map(|()| Err(Error::Timeout))
   }
 }
