@@ -3,9 +3,9 @@
 //! ```text
 //! cargo run --release --example cat -- FILE...    `-` is standard input
 //! ```
-//! The same four steps for every chunk: read into a buffer, write what came. A descriptor that would
-//! block (a slow non-blocking pipe) is waited for by a poll on the ring; its flags are shared with
-//! other processes and are never changed.
+//! The same for every chunk: read into a buffer, write what came. A descriptor that would block (a
+//! slow non-blocking pipe) is waited for by a poll on the ring; its flags are shared with other
+//! processes and are never changed.
 
 use ringcore::{op, Error, Options, Result, Runtime};
 use std::cell::Cell;

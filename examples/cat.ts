@@ -3,9 +3,9 @@
 //   npm start                        this repository's README
 //   npm start --silent -- FILE...    those files; `-` is standard input
 //
-// The same four steps for every chunk: read into a buffer, write what came. A descriptor that would
-// block (a slow non-blocking pipe) is waited for by a poll on the ring; its flags are shared with
-// other processes and are never changed.
+// The same for every chunk: read into a buffer, write what came. A descriptor that would block (a
+// slow non-blocking pipe) is waited for by a poll on the ring; its flags are shared with other
+// processes and are never changed.
 
 import { fstatSync } from 'node:fs';
 import { AT_FDCWD, type Future, Runtime, type SystemError } from 'ringcore';
@@ -112,11 +112,9 @@ const paths = process.argv.slice(2);
 await rt.run(() => main(paths.length > 0 ? paths : ['-']));
 if (process.stderr.isTTY) {
   const { turns, enters, completed, inline, wakes } = rt.stats();
-  const ms = (performance.now() - started).toFixed(1);
-  console.error(
-    `ring   ${turns} turns, ${enters} enters, ${completed} operations, ${inline} inline, ${wakes} wakes`,
-  );
+  const ring = `${turns} turns, ${enters} enters, ${completed} operations, ${inline} inline`;
+  console.error(`ring   ${ring}, ${wakes} wakes`);
   console.error(`bytes  ${bytes}`);
-  console.error(`time   ${ms} ms`);
+  console.error(`time   ${(performance.now() - started).toFixed(1)} ms`);
 }
 await rt.close();

@@ -28,7 +28,7 @@ export class Border {
   }
 
   // PAIR: Border.turn
-  /** Hands the descriptors over. What `mode` asks for happens inside; inputs are free afterwards. */
+  /** Hands the descriptors over; `mode` says what else happens. Inputs are free afterwards. */
   turn(mode: number): void {
     const { driver } = this;
     driver.push(this.count);

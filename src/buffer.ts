@@ -7,7 +7,7 @@
 import { memoryError } from './error.ts';
 
 // PAIR: CLASSES
-/** Region sizes: 512 bytes for small ones, then 4 KiB (so that O_DIRECT works) doubling to 1 MiB. */
+/** Region sizes: 512 bytes for small ones, then 4 KiB (O_DIRECT works) doubling to 1 MiB. */
 export const CLASSES = 10;
 
 // PAIR: classOf

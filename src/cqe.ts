@@ -26,7 +26,10 @@ export const H_MODE = 2;
 export const H_MORE = 3;
 /** Header word, written by Rust: errno that ended the ring, or 0. */
 export const H_FATAL = 4;
-/** Header word, written by TypeScript: completions already taken (I3: the rest of the descriptors among them are closed at teardown). */
+/**
+ * Header word, written by TypeScript: completions already taken (I3: the rest of the descriptors
+ * among them are closed at teardown).
+ */
 export const H_TAKEN = 5;
 /** Header word, written by TypeScript: 1 when a referenced operation is in flight. */
 export const H_REFERENCED = 6;

@@ -6,7 +6,6 @@ import { getSystemErrorMap } from 'node:util';
 /** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
 export const DEBUG: boolean = process.env.RINGCORE_DEBUG === '1';
 
-// PAIR: Error.code
 /** An error of ringcore's own: `code` is the stable name. */
 export class RingcoreError extends Error {
   readonly code: string;
@@ -25,7 +24,7 @@ export interface SystemError extends Error {
   path?: string;
 }
 
-// PAIR: Error.errno
+// PAIR: errnoError
 /** The error of a negative result. Message: `CODE: text, syscall 'path'`. */
 export function errnoError(errno: number, syscall: string, path?: string): SystemError {
   const known = getSystemErrorMap().get(-errno);

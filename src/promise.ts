@@ -1,4 +1,5 @@
-// PAIR: only-typescript promise.ts -- an Op as a thenable; its Rust twin comes when Rust futures cross
+// PAIR: only-typescript promise.ts -- an Op as a thenable; its Rust twin comes when Rust futures
+// cross the border.
 //
 // `await future` calls `future.then(resolve, reject)` with two functions of the engine. Those are
 // kept as they are and called at delivery: one small object per await, no promise besides the

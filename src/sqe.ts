@@ -24,7 +24,10 @@ export const IOSQE_ASYNC = 16;
 export const IORING_NOP_INJECT_RESULT = 1;
 /** nop_flags: complete through task work instead of inline. Kernel 6.16. */
 export const IORING_NOP_TW = 16;
-/** One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so its length bounds how long teardown waits (I7). */
+/**
+ * One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
+ * its length bounds how long teardown waits (I7).
+ */
 export const MAX_TRANSFER = 0x100000;
 /** Reads longer than this go to io-wq: a cached read runs on the calling thread (I8). */
 export const INLINE_READ = 0x40000;

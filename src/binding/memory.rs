@@ -13,8 +13,8 @@ pub fn external(env: sys::napi_env, slab: Arc<Slab>) -> napi::Result<sys::napi_v
   let (base, len) = (slab.base(), slab.len());
   let hint = Arc::into_raw(slab);
   let mut result = std::ptr::null_mut();
-  // SAFETY: I2: `base..base + len` stays mapped as long as the count in `hint` lives, which is until
-  // the finalizer runs. `env` is the environment of the running call.
+  // SAFETY: I2: `base..base + len` stays mapped as long as the count in `hint` lives, which is
+  // until the finalizer runs. `env` is the environment of the running call.
   let status = unsafe {
     sys::napi_create_external_arraybuffer(
       env,

@@ -34,7 +34,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-  // PAIR: Error.code
+  // PAIR: only-rust Error.code -- a TypeScript error carries its code as a property
   /// The stable code: an errno name for the kernel's answers, otherwise as in the TypeScript twin.
   pub fn code(&self) -> &'static str {
     match self {
@@ -51,19 +51,19 @@ impl Error {
     }
   }
 
-  // PAIR: Error.errno
-  /// The error of a negative result.
-  pub fn errno(errno: i32, syscall: &'static str) -> Error {
-    Error::Os { errno, syscall, path: None }
-  }
-
-  /// The same with the path it was about.
+  /// The same error with the path it was about.
   pub fn with_path(self, about: &Path) -> Error {
     match self {
       Error::Os { errno, syscall, .. } => Error::Os { errno, syscall, path: Some(about.into()) },
       other => other,
     }
   }
+}
+
+// PAIR: errnoError
+/// The error of a negative result.
+pub fn errno_error(errno: i32, syscall: &'static str) -> Error {
+  Error::Os { errno, syscall, path: None }
 }
 
 impl fmt::Display for Error {

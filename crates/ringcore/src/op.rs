@@ -5,7 +5,7 @@
 //! in flight it is cancelled, its memory stays with the ring until the CQE (I2), and a descriptor
 //! that comes all the same is closed (I3).
 
-use crate::error::{Error, Result};
+use crate::error::{errno_error, Error, Result};
 use crate::executor::{current, Executor};
 use crate::ring::Input;
 use crate::slot::{Held, Key};
@@ -119,7 +119,7 @@ impl<K: Operation> Drop for Op<K> {
 fn count(res: i32, syscall: &'static str) -> Result<usize> {
   match res {
     -125 => Err(Error::Abort),
-    _ if res < 0 => Err(Error::errno(-res, syscall)),
+    _ if res < 0 => Err(errno_error(-res, syscall)),
     _ => Ok(res as usize),
   }
 }

@@ -2,9 +2,29 @@
 
 use ringcore::{cqe, sqe};
 
+/// A doc comment of at most 100 columns.
+fn comment(text: &str) {
+  if text.len() + "/**  */".len() <= 100 {
+    println!("/** {text} */");
+    return;
+  }
+  println!("/**");
+  let mut line = String::from(" *");
+  for word in text.split_whitespace() {
+    if line.len() + 1 + word.len() > 100 {
+      println!("{line}");
+      line = String::from(" *");
+    }
+    line.push(' ');
+    line.push_str(word);
+  }
+  println!("{line}");
+  println!(" */");
+}
+
 fn constants(list: &[sqe::Constant]) {
   for constant in list {
-    println!("/** {} */", constant.doc.trim());
+    comment(constant.doc.trim());
     if constant.value > 0xffff {
       println!("export const {} = 0x{:x};", constant.name, constant.value);
     } else {
