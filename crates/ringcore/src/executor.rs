@@ -85,8 +85,9 @@ impl Executor {
   }
 
   // PAIR: Executor.turn
-  /// One round of the loop. It blocks in step 4 when there is nothing to do.
-  fn turn(self: &Rc<Self>) {
+  /// One round of the loop. It blocks in step 4 when there is nothing to do and `done` is false:
+  /// the caller's own future may have ended in step 1, and nothing would ever end that wait.
+  fn turn(self: &Rc<Self>, done: impl Fn() -> bool) {
     // 1 poll: the tasks that are ready now. Those that wake themselves wait for the next round, so
     // that completions come in between (I8).
     for _ in 0..self.ready.len() {
@@ -102,7 +103,7 @@ impl Executor {
     }
     // 4 park: Rust may block here. Where JavaScript arms the reactor thread, this thread waits in
     // enter for a CQE; another thread ends the wait through the eventfd's read.
-    if self.ready.len() == 0 && !reactor.ring.ready() {
+    if self.ready.len() == 0 && !reactor.ring.ready() && !done() {
       if !self.wake_armed.replace(true) || reactor.ring.woken() {
         reactor.ring.arm_wake(self.ready.eventfd, self.wake_buffer.as_ptr().cast());
       }
@@ -208,7 +209,7 @@ impl Runtime {
         drop(entered);
         return value.expect("the handle of `run` is not given to anybody who could abort it");
       }
-      self.executor.turn();
+      self.executor.turn(|| handle.finished());
     }
   }
 
