@@ -55,6 +55,9 @@ const ENAMETOOLONG = 36;
 const ETIME = 62;
 const ECANCELED = 125;
 
+/** NO_REGION as a small integer: 0xffffffff in a field is a heap number of its own per operation. */
+const NONE = NO_REGION | 0;
+
 /** openat's directory for "relative to the current one". */
 export const AT_FDCWD = -100;
 
@@ -64,7 +67,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   protected lifecycle: Lifecycle = Lifecycle.Fresh;
   ticket = -1;
   referenced = true;
-  protected region: number = NO_REGION;
+  protected region: number = NONE;
   /** The runtime it is bound to: at once when it was made by one, else at the first poll. */
   runtime: Runtime | null;
   signal: AbortSignal | null = null;
@@ -175,9 +178,9 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
   /** I2: the region is free only here, after the last completion. */
   private drop(): void {
-    if (this.region !== NO_REGION) {
+    if (this.region !== NONE) {
       (this.runtime as Runtime).executor.reactor.ring.regions.release(this.region);
-      this.region = NO_REGION;
+      this.region = NONE;
     }
   }
 
@@ -243,7 +246,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   lost(error: unknown): void {
     if (this.lifecycle === Lifecycle.Completed) return;
     this.lifecycle = Lifecycle.Completed;
-    this.region = NO_REGION;
+    this.region = NONE;
     this.fail(error, true);
   }
 
