@@ -56,8 +56,23 @@ const ENAMETOOLONG = 36;
 const ETIME = 62;
 const ECANCELED = 125;
 
+/** NO_REGION as a small integer: 0xffffffff in a field is a heap number of its own per operation. */
+const NONE = NO_REGION | 0;
+
 /** openat's directory for "relative to the current one". */
 export const AT_FDCWD = -100;
+
+/** What few operations need; a field each would be allocated with every operation. */
+interface Failure {
+  readonly errno: number;
+  /** The error, once it was made. */
+  made: unknown;
+  /** A task takes it, whose frames are worth keeping. */
+  polled: boolean;
+}
+
+/** Where operations were made, under RINGCORE_DEBUG=1. */
+const TRACES: WeakMap<object, Error> = new WeakMap();
 
 // PAIR: Op
 /** One operation on the ring. */
@@ -65,19 +80,17 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   protected lifecycle: Lifecycle = Lifecycle.Fresh;
   ticket = -1;
   referenced = true;
-  protected region: number = NO_REGION;
+  protected region: number = NONE;
   /** The runtime it is bound to: at once when it was made by one, else at the first poll. */
   runtime: Runtime | null;
   signal: AbortSignal | null = null;
   /** A negative result, made into an error when somebody takes it. */
-  private failure = 0;
-  private made: unknown = undefined;
-  private trace: Error | null;
+  private failure: Failure | null = null;
 
   constructor(runtime: Runtime | null, options: OpOptions | undefined) {
     super();
     this.runtime = runtime;
-    this.trace = DEBUG ? new Error('submitted here') : null;
+    if (DEBUG) TRACES.set(this, new Error('submitted here'));
     if (options !== undefined) this.configure(options);
   }
 
@@ -100,7 +113,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   /** The value of a result ≥ 0. Bytes are copied out here. */
   protected abstract value(res: number, ring: Ring): T;
   /** The system call's name, for errors. */
-  protected abstract readonly syscall: string;
+  protected abstract get syscall(): string;
   /** The path it is about, for errors. */
   protected get path(): string | undefined {
     return undefined;
@@ -154,8 +167,8 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     }
     if (res < 0 && !this.succeeds(res)) {
       this.drop();
-      this.failure = -res;
-      if (runtime.ended && -res === ECANCELED) this.made = closedError();
+      const made = runtime.ended && -res === ECANCELED ? closedError() : undefined;
+      this.failure = { errno: -res, made, polled: false };
       this.fail(undefined, -res === ECANCELED);
       return;
     }
@@ -177,42 +190,41 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
   /** I2: the region is free only here, after the last completion. */
   private drop(): void {
-    if (this.region !== NO_REGION) {
+    if (this.region !== NONE) {
       (this.runtime as Runtime).executor.reactor.ring.regions.release(this.region);
-      this.region = NO_REGION;
+      this.region = NONE;
     }
   }
 
   /** Made when it is taken, which in a task is below the frames of its generators. */
   protected override error(): unknown {
-    if (this.failure === 0) return super.error();
-    if (this.made !== undefined) return this.made;
     const { failure } = this;
-    const cancelled = failure === ECANCELED || (failure === EINTR && this.signal?.aborted === true);
+    if (failure === null) return super.error();
+    if (failure.made !== undefined) return failure.made;
+    const { errno, polled } = failure;
+    const cancelled = errno === ECANCELED || (errno === EINTR && this.signal?.aborted === true);
     const make = () =>
-      cancelled
-        ? new AbortError(this.signal?.reason)
-        : errnoError(failure, this.syscall, this.path);
+      cancelled ? new AbortError(this.signal?.reason) : errnoError(errno, this.syscall, this.path);
     // A task's poll has frames worth keeping, a delivery has not.
-    const error = this.polled ? make() : withoutStack(make);
+    const error = polled ? make() : withoutStack(make);
     // The frames of ringcore's own poll would push the generator's out of the ten that are kept.
-    if (this.polled) Error.captureStackTrace(error, this.next);
-    if (this.trace !== null) {
-      const [, ...frames] = (this.trace.stack ?? '').split('\n');
+    if (polled) Error.captureStackTrace(error, this.next);
+    const trace = TRACES.get(this);
+    if (trace !== undefined) {
+      const [, ...frames] = (trace.stack ?? '').split('\n');
       error.stack = [`${error.name}: ${error.message}`, ...frames].join('\n');
     }
-    this.made = error;
+    failure.made = error;
     return error;
   }
 
-  private polled = false;
   /** Somebody awaits it outside of tasks, and gets the result as soon as it is there. */
   private awaited = false;
   /** Its result is a descriptor that nobody has taken yet (I3). */
   private unreceived = false;
 
   protected override take(): T {
-    this.polled = true;
+    if (this.failure !== null) this.failure.polled = true;
     this.unreceived = false;
     return super.take();
   }
@@ -262,7 +274,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   lost(error: unknown): void {
     if (this.lifecycle === Lifecycle.Completed) return;
     this.lifecycle = Lifecycle.Completed;
-    this.region = NO_REGION;
+    this.region = NONE;
     this.fail(error, true);
   }
 
@@ -284,7 +296,9 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
 class NopOp extends Op<number> {
   private readonly inject: number | undefined;
-  protected readonly syscall = 'nop';
+  protected get syscall(): string {
+    return 'nop';
+  }
 
   constructor(runtime: Runtime | null, options?: NopOptions) {
     super(runtime, options);
@@ -316,7 +330,9 @@ class ReadOp extends Op<number> {
   private readonly fd: number;
   private readonly target: ArrayBufferView;
   private readonly offset: number | bigint;
-  protected readonly syscall = 'read';
+  protected get syscall(): string {
+    return 'read';
+  }
 
   constructor(
     runtime: Runtime | null,
@@ -356,7 +372,9 @@ class WriteOp extends Op<number> {
   private readonly fd: number;
   private readonly source: ArrayBufferView;
   private readonly offset: number | bigint;
-  protected readonly syscall = 'write';
+  protected get syscall(): string {
+    return 'write';
+  }
 
   constructor(
     runtime: Runtime | null,
@@ -394,7 +412,9 @@ class OpenatOp extends Op<number> {
   private readonly name: string | Uint8Array;
   private readonly flags: number;
   private readonly mode: number;
-  protected readonly syscall = 'open';
+  protected get syscall(): string {
+    return 'open';
+  }
 
   constructor(
     runtime: Runtime | null,
@@ -433,7 +453,9 @@ class OpenatOp extends Op<number> {
 
 class CloseOp extends Op<void> {
   private readonly fd: number;
-  protected readonly syscall = 'close';
+  protected get syscall(): string {
+    return 'close';
+  }
 
   constructor(runtime: Runtime | null, fd: number, options?: OpOptions) {
     super(runtime, options);
@@ -449,7 +471,9 @@ class CloseOp extends Op<void> {
 
 class TimeoutOp extends Op<void> {
   private readonly ms: number;
-  protected readonly syscall = 'timeout';
+  protected get syscall(): string {
+    return 'timeout';
+  }
 
   constructor(runtime: Runtime | null, ms: number, options?: OpOptions) {
     super(runtime, options);
@@ -479,7 +503,9 @@ class TimeoutOp extends Op<void> {
 class PollAddOp extends Op<number> {
   private readonly fd: number;
   private readonly events: number;
-  protected readonly syscall = 'poll';
+  protected get syscall(): string {
+    return 'poll';
+  }
 
   constructor(runtime: Runtime | null, fd: number, events: number, options?: OpOptions) {
     super(runtime, options);
@@ -499,7 +525,9 @@ class PollAddOp extends Op<number> {
 
 class CancelOp extends Op<void> {
   private readonly target: Op<unknown>;
-  protected readonly syscall = 'cancel';
+  protected get syscall(): string {
+    return 'cancel';
+  }
 
   constructor(runtime: Runtime | null, target: Op<unknown>, options?: OpOptions) {
     super(runtime, options);

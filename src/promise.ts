@@ -22,9 +22,9 @@ export class Reaction<T> {
   private readonly rejected: Rejected;
   /** The next await of the same future. */
   next: Reaction<T> | null = null;
-  private chained: Promise<unknown> | null = null;
-  private settle: ((outcome: Promise<unknown>) => void) | null = null;
+  /** What the callbacks came to, or the promise of it when somebody goes on from here before. */
   private outcome: Promise<unknown> | null = null;
+  private settle: ((outcome: Promise<unknown>) => void) | null = null;
 
   constructor(fulfilled: Fulfilled<T>, rejected: Rejected) {
     this.fulfilled = fulfilled;
@@ -36,24 +36,23 @@ export class Reaction<T> {
    * of the chain, and without one an unhandled rejection.
    */
   run(failed: boolean, value: unknown): void {
+    let outcome = RESOLVED as Promise<unknown>;
     try {
       const result = failed ? this.rejected(value) : this.fulfilled(value as T);
-      if (result === undefined && this.settle === null) return;
-      this.outcome = Promise.resolve(result);
+      if (result !== undefined) outcome = Promise.resolve(result);
     } catch (error) {
-      this.outcome = Promise.reject(error);
+      outcome = Promise.reject(error);
     }
-    this.settle?.(this.outcome);
+    if (this.settle === null) this.outcome = outcome;
+    else this.settle(outcome);
   }
 
   /** A real promise of what the callbacks return. */
   private promise(): Promise<unknown> {
-    this.chained ??=
-      this.outcome ??
-      new Promise((resolve) => {
-        this.settle = resolve;
-      });
-    return this.chained;
+    this.outcome ??= new Promise((resolve) => {
+      this.settle = resolve;
+    });
+    return this.outcome;
   }
 
   then<A, B>(

@@ -48,7 +48,8 @@ export function currentContext(): Context | null {
   return current;
 }
 
-// Two result objects for all iterators: the engine reads them before anybody else can.
+// Two result objects for all iterators: the engine reads them before anybody else can. The driver
+// knows YIELD by itself and takes the future from the context, so that it has no value to carry.
 const YIELD: IteratorYieldResult<unknown> = { done: false, value: undefined };
 const DONE: IteratorReturnResult<unknown> = { done: true, value: undefined };
 
@@ -118,7 +119,6 @@ export abstract class Future<T> implements PromiseLike<T> {
     }
     cx.starting = null;
     cx.yielded = this;
-    YIELD.value = this;
     return YIELD as IteratorYieldResult<Future<unknown>>;
   }
 
@@ -169,6 +169,12 @@ export abstract class Outcome<T> extends Future<T> {
   private wakers: Waker[] | null = null;
   private reaction: Reaction<T> | null = null;
   private unhandled: Unhandled | null = null;
+
+  // The implied one forwards its arguments, which the engine does not inline.
+  // biome-ignore lint/complexity/noUselessConstructor: making an Op took 14 ns, now 12
+  constructor() {
+    super();
+  }
 
   /** Starts what leads to the outcome, when it was only described so far: a task, by default. */
   begin(): void {
@@ -338,7 +344,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
       }
       const future = cx.yielded;
       cx.yielded = null;
-      if (future === null || future !== step.value) {
+      if (future === null || (step as IteratorResult<unknown>) !== YIELD) {
         const got = describe(step.value);
         wrong = misuse(`a task waits with \`yield*\`, not with \`yield\`: it yielded ${got}`);
         continue;
