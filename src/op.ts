@@ -22,6 +22,7 @@ import {
   wrongRuntimeError,
 } from './error.ts';
 import { current, type Runtime } from './executor.ts';
+import type { Reaction } from './promise.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { Lifecycle } from './slot.ts';
@@ -161,6 +162,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     try {
       const value = this.value(res, ring);
       this.drop();
+      this.unreceived = opened && !this.awaited;
       this.settle(value);
     } catch (error) {
       this.drop();
@@ -204,13 +206,30 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   }
 
   private polled = false;
+  /** Somebody awaits it outside of tasks, and gets the result as soon as it is there. */
+  private awaited = false;
+  /** Its result is a descriptor that nobody has taken yet (I3). */
+  private unreceived = false;
 
   protected override take(): T {
     this.polled = true;
+    this.unreceived = false;
     return super.take();
   }
 
+  override react(reaction: Reaction<T>): void {
+    this.awaited = true;
+    this.unreceived = false;
+    super.react(reaction);
+  }
+
   override abandon(cx: Context): void {
+    if (this.unreceived) {
+      // It was faster than whoever stops waiting: the descriptor came and has no owner.
+      this.unreceived = false;
+      (this.runtime as Runtime).executor.reactor.closeFd(this.result as number);
+      this.revoke(new AbortError());
+    }
     if (this.settled || this.lifecycle === Lifecycle.Abandoned) return;
     if (this.lifecycle === Lifecycle.Fresh) {
       this.lifecycle = Lifecycle.Completed;

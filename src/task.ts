@@ -228,6 +228,12 @@ export abstract class Outcome<T> extends Future<T> {
     if (alone && !quiet) this.unhandled = new Unhandled(this.error());
   }
 
+  /** Takes an outcome back that nobody has received. */
+  protected revoke(error: unknown): void {
+    this.state = FAILED;
+    this.result = error;
+  }
+
   private finish(state: number, result: unknown): void {
     this.state = state;
     this.result = result;
