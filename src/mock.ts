@@ -240,8 +240,10 @@ export class Mock implements Driver {
     const ended = words[C.H_FATAL] !== 0 ? words[C.H_FATAL] : ECANCELED;
     if (opcode === S.IORING_OP_CLOSE && !waits) this.takeOwn(entry);
     else if (words[C.H_FATAL] !== 0 || words[C.H_CLOSED] === 1) this.world.post(entry, -ended);
-    else if (opcode === S.IORING_OP_ASYNC_CANCEL) this.waiting.unshift(entry);
-    else this.waiting.push(entry);
+    else if (opcode === S.IORING_OP_ASYNC_CANCEL) {
+      // As in Ring::cancel: whoever stops waiting for a close, its number is gone all the same.
+      if (waits || target?.opcode !== S.IORING_OP_CLOSE) this.waiting.unshift(entry);
+    } else this.waiting.push(entry);
     return 0;
   }
 

@@ -130,8 +130,9 @@ export class Ring<T extends Entry = Entry> {
   close(take: (ticket: number, res: number, flags: number, opened: boolean) => void): boolean {
     const drained = this.border.close();
     this.border.deliver(take);
-    while (!this.driver.park()) {
-      this.driver.submit(0);
+    // Descriptors that came for nobody are closed by what the delivery itself has written (I3).
+    while (!this.driver.park() || this.border.count > 0) {
+      this.border.turn(0);
       this.border.deliver(take);
     }
     this.driver.free();

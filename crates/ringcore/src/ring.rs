@@ -173,6 +173,7 @@ impl Ring {
     }
     slot.turn = turn;
     slot.queued = !direct;
+    slot.closes = sqe.opcode as u32 == IORING_OP_CLOSE;
     if direct {
       self.enter_bytes += sqe.inline_bytes();
       self.driver.push(&sqe);
@@ -191,6 +192,9 @@ impl Ring {
     };
     if matches!(slot.lifecycle, Lifecycle::Completed(..)) {
       return false;
+    }
+    if slot.closes {
+      return true; // The number is the caller's no longer: a close that did not run would leak it.
     }
     if slot.queued {
       self.finish_locally(key, -libc::ECANCELED);
@@ -415,8 +419,12 @@ impl Ring {
   pub fn close(&mut self, bound: Duration, events: &mut Vec<Event>) -> bool {
     let deadline = Instant::now() + bound;
     self.closed = true;
-    // What the kernel never saw ends here. Own entries (closes!) still go out.
+    // What the kernel never saw ends here. Closes still go out, the ring's own and the callers'.
     for sqe in std::mem::take(&mut self.backlog) {
+      if sqe.opcode as u32 == IORING_OP_CLOSE {
+        self.backlog.push_back(sqe);
+        continue;
+      }
       let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
       if self.slots.get(key).is_some_and(|slot| slot.queued) {
         self.finish_locally(key, -libc::ECANCELED);
@@ -425,7 +433,8 @@ impl Ring {
     loop {
       self.submit(Wait::No);
       self.reap(events, usize::MAX);
-      let queued = !self.own.is_empty() || self.driver.queued() > 0;
+      let waiting = !self.own.is_empty() || !self.backlog.is_empty();
+      let queued = waiting || self.driver.queued() > 0;
       if self.fatal.is_some() || !queued || Instant::now() >= deadline {
         break;
       }
@@ -548,7 +557,12 @@ impl Ring {
   fn poison(&mut self, errno: i32) {
     self.fatal = Some(errno);
     self.backlog.clear();
-    self.own.clear();
+    // What the ring owes is done without it (I3).
+    for sqe in std::mem::take(&mut self.own) {
+      if sqe.opcode as u32 == IORING_OP_CLOSE {
+        close_now(sqe.fd);
+      }
+    }
     for key in self.slots.keys() {
       let slot = self.slots.get(key).expect("listed just now");
       let waits = !matches!(slot.lifecycle, Lifecycle::Completed(..) | Lifecycle::Abandoned);

@@ -58,8 +58,8 @@ pub struct Slot {
   pub opens: bool,
   /// Still in the backlog: the kernel never saw it.
   pub queued: bool,
-  /// Cancelled while it was in the backlog: skipped when its turn comes.
-  pub dead: bool,
+  /// It closes a descriptor, which must happen whoever stops waiting (I3).
+  pub closes: bool,
   /// The turn that handed it to the kernel, for the inline statistic.
   pub turn: u32,
   occupied: bool,
@@ -112,7 +112,7 @@ impl Slots {
       inputs: None,
       opens,
       queued: false,
-      dead: false,
+      closes: false,
       turn: 0,
       occupied: true,
     };

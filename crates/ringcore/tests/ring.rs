@@ -1,0 +1,501 @@
+//! The ring over a driver that does what the test says, over the mock, and over the kernel.
+
+use ringcore::cqe::{Cqe, ENTER_BYTES};
+use ringcore::kernel::{Kernel, Options};
+use ringcore::mock::{Faults, Mock};
+use ringcore::ring::{Driver, Event, Input, Ring, Wait};
+use ringcore::slot::{Held, Key, Owner};
+use ringcore::sqe::*;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What a scripted kernel saw and what it will say.
+#[derive(Default)]
+struct Script {
+  sq: Vec<Sqe>,
+  /// Everything that was taken, in order, with the path it named.
+  taken: Vec<(Sqe, Option<String>)>,
+  /// How many entries each enter took.
+  rounds: Vec<usize>,
+  cq: VecDeque<Cqe>,
+  enters: VecDeque<i32>,
+}
+
+impl Script {
+  fn complete(&mut self, user_data: u64, res: i32) {
+    self.cq.push_back(Cqe {
+      user_data,
+      res,
+      flags: 0,
+    });
+  }
+
+  fn taken(&self, opcode: u32) -> Vec<Sqe> {
+    let all = self.taken.iter().map(|(sqe, _)| *sqe);
+    all.filter(|sqe| sqe.opcode as u32 == opcode).collect()
+  }
+}
+
+/// A kernel that takes entries and completes nothing by itself.
+struct Scripted {
+  script: Rc<RefCell<Script>>,
+  entries: usize,
+}
+
+impl Driver for Scripted {
+  fn push(&mut self, sqe: &Sqe) {
+    assert!(self.room() > 0, "pushed into a full SQ");
+    self.script.borrow_mut().sq.push(*sqe);
+  }
+
+  fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {
+    let mut script = self.script.borrow_mut();
+    if let Some(errno) = script.enters.pop_front() {
+      return Err(errno);
+    }
+    let sq = std::mem::take(&mut script.sq);
+    script.rounds.push(sq.len());
+    for sqe in &sq {
+      let path = (sqe.opcode as u32 == IORING_OP_OPENAT).then(|| path_of(sqe.addr));
+      script.taken.push((*sqe, path));
+    }
+    Ok(sq.len())
+  }
+
+  fn reap(&mut self, out: &mut [Cqe]) -> usize {
+    let mut script = self.script.borrow_mut();
+    let count = out.len().min(script.cq.len());
+    out[..count].fill_with(|| script.cq.pop_front().expect("counted"));
+    count
+  }
+
+  fn park(&mut self) -> bool {
+    self.script.borrow().cq.is_empty()
+  }
+
+  fn unpark(&mut self) {}
+
+  fn room(&self) -> usize {
+    self.entries - self.queued()
+  }
+
+  fn queued(&self) -> usize {
+    self.script.borrow().sq.len()
+  }
+
+  fn pending(&mut self) -> bool {
+    !self.script.borrow().cq.is_empty()
+  }
+
+  fn overflowed(&self) -> bool {
+    false
+  }
+
+  fn cancel_all(&mut self) -> bool {
+    true
+  }
+}
+
+#[allow(unsafe_code)]
+fn path_of(address: u64) -> String {
+  // SAFETY: I2: the ring keeps the path until the entry is taken, which is now.
+  let path = unsafe { std::ffi::CStr::from_ptr(address as *const libc::c_char) };
+  path.to_string_lossy().into_owned()
+}
+
+fn scripted(entries: usize) -> (Ring, Rc<RefCell<Script>>) {
+  let script = Rc::new(RefCell::new(Script::default()));
+  let driver = Scripted {
+    script: script.clone(),
+    entries,
+  };
+  (Ring::new(Box::new(driver), usize::MAX).unwrap(), script)
+}
+
+fn kernel(entries: u32, cq_entries: u32) -> Ring {
+  let options = Options {
+    entries,
+    cq_entries,
+    ..Options::default()
+  };
+  Ring::new(Box::new(Kernel::open(&options).unwrap()), usize::MAX).unwrap()
+}
+
+fn entry(opcode: u32) -> Sqe {
+  Sqe {
+    opcode: opcode as u8,
+    fd: -1,
+    ..Sqe::default()
+  }
+}
+
+fn nop(result: i32) -> Sqe {
+  Sqe {
+    op_flags: IORING_NOP_INJECT_RESULT,
+    len: result as u32,
+    ..entry(IORING_OP_NOP)
+  }
+}
+
+fn push(ring: &mut Ring, sqe: Sqe, ticket: u32) -> Key {
+  ring.push(sqe, Input(None), Held::Nothing, Owner::Ticket(ticket))
+}
+
+/// Submits and reaps until nothing is in flight. Results by the order of arrival.
+fn drain(ring: &mut Ring) -> Vec<Event> {
+  let mut events = Vec::new();
+  for _ in 0..100_000 {
+    if ring.in_flight() == 0 && !ring.more() {
+      return events;
+    }
+    ring.submit(Wait::No);
+    ring.reap(&mut events, 64);
+  }
+  panic!("{} operations do not end", ring.in_flight());
+}
+
+fn tickets(events: &[Event]) -> Vec<u32> {
+  let ticket = |event: &Event| match event.owner {
+    Owner::Ticket(ticket) => ticket,
+    Owner::Future => panic!("only tickets here"),
+  };
+  events.iter().map(ticket).collect()
+}
+
+#[test]
+fn a_submission_queue_of_one_entry_serves_a_thousand_operations() {
+  let (mock, _world) = Mock::new(1, 1, 2, Faults::default());
+  let mocked = Ring::new(Box::new(mock), usize::MAX).unwrap();
+  for mut ring in [kernel(1, 0), mocked] {
+    for i in 0..1000 {
+      push(&mut ring, nop(i), i as u32);
+    }
+    let events = drain(&mut ring);
+    assert_eq!(tickets(&events), (0..1000).collect::<Vec<_>>());
+    assert!(events
+      .iter()
+      .enumerate()
+      .all(|(i, event)| event.res == i as i32));
+    assert!(ring.close(Duration::from_secs(5), &mut Vec::new()));
+  }
+}
+
+#[test]
+fn fifty_completions_in_a_completion_queue_of_two_arrive_in_order() {
+  let (mock, _world) = Mock::new(1, 64, 2, Faults::default());
+  let mocked = Ring::new(Box::new(mock), usize::MAX).unwrap();
+  for mut ring in [kernel(2, 2), mocked] {
+    for i in 0..50 {
+      push(&mut ring, nop(i), i as u32);
+    }
+    // Nothing is reaped until all are submitted, so that the CQ overflows.
+    for _ in 0..200 {
+      ring.submit(Wait::No);
+    }
+    let events = drain(&mut ring);
+    assert_eq!(tickets(&events), (0..50).collect::<Vec<_>>());
+    assert!(ring.stats.overflows > 0, "it never overflowed");
+    assert!(ring.close(Duration::from_secs(5), &mut Vec::new()));
+  }
+}
+
+#[test]
+fn eintr_eagain_and_ebusy_of_enter_lose_nothing() {
+  for errnos in [
+    vec![libc::EINTR; 5],
+    vec![libc::EAGAIN; 5],
+    vec![libc::EBUSY; 5],
+    vec![libc::EBUSY, libc::EINTR, libc::EAGAIN, libc::EINTR],
+  ] {
+    let (mut ring, script) = scripted(4);
+    script.borrow_mut().enters.extend(&errnos);
+    let keys: Vec<Key> = (0..10).map(|i| push(&mut ring, nop(0), i)).collect();
+    for _ in 0..20 {
+      ring.submit(Wait::No);
+    }
+    let taken = script.borrow().taken(IORING_OP_NOP);
+    let expected: Vec<u64> = keys.iter().map(|key| key.user_data()).collect();
+    let got: Vec<u64> = taken.iter().map(|sqe| sqe.user_data).collect();
+    assert_eq!(got, expected, "after {errnos:?}");
+    expected
+      .iter()
+      .for_each(|key| script.borrow_mut().complete(*key, 0));
+    assert_eq!(drain(&mut ring).len(), 10);
+  }
+}
+
+#[test]
+fn ebadr_fails_every_operation_once_and_ends_the_ring() {
+  let (mut ring, script) = scripted(4);
+  let growth = ring.regions.grow(1).unwrap();
+  let id = growth.first;
+  let address = ring.regions.hold(id, 0, 10).unwrap();
+  let read = Sqe {
+    addr: address as u64,
+    len: 10,
+    ..entry(IORING_OP_READ)
+  };
+  ring.push(read, Input(None), Held::Region(id), Owner::Ticket(0));
+  for i in 1..10 {
+    push(&mut ring, nop(0), i);
+  }
+  script.borrow_mut().enters.push_back(libc::EBADR);
+  ring.submit(Wait::No);
+  let mut events = Vec::new();
+  ring.reap(&mut events, 1000);
+  ring.submit(Wait::No);
+  ring.reap(&mut events, 1000);
+  let mut got = tickets(&events);
+  got.sort_unstable();
+  assert_eq!(got, (0..10).collect::<Vec<_>>());
+  assert!(events.iter().all(|event| event.res == -libc::EBADR));
+  assert_eq!(ring.fatal(), Some(libc::EBADR));
+  // I2: no CQE will say when the kernel is done with it.
+  assert!(ring.regions.hold(id, 0, 1).is_none());
+  push(&mut ring, nop(0), 10);
+  events.clear();
+  ring.reap(&mut events, 1000);
+  assert_eq!((tickets(&events), events[0].res), (vec![10], -libc::EBADR));
+  assert!(script.borrow().taken.is_empty(), "nothing goes out");
+  assert!(!ring.close(Duration::from_secs(5), &mut events));
+}
+
+#[test]
+fn a_cancel_gets_through_a_full_queue_and_before_the_backlog() {
+  let (mut ring, script) = scripted(2);
+  let target = push(&mut ring, entry(IORING_OP_POLL_ADD), 0);
+  ring.submit(Wait::No);
+  for i in 1..20 {
+    push(&mut ring, nop(0), i);
+  }
+  assert!(ring.cancel(target));
+  for _ in 0..3 {
+    ring.submit(Wait::No);
+  }
+  let script = script.borrow();
+  let opcodes: Vec<u32> = script.taken.iter().map(|(s, _)| s.opcode as u32).collect();
+  // The poll, the two that were in the SQ already, then the cancel before all that waited.
+  let place = opcodes.iter().position(|op| *op == IORING_OP_ASYNC_CANCEL);
+  assert_eq!(place, Some(3), "{opcodes:?}");
+  assert_eq!(script.taken[3].0.addr, target.user_data());
+}
+
+#[test]
+fn a_cancelled_operation_of_the_backlog_never_reaches_the_kernel() {
+  let (mut ring, script) = scripted(1);
+  push(&mut ring, nop(0), 0);
+  let waiting = push(&mut ring, entry(IORING_OP_POLL_ADD), 1);
+  push(&mut ring, nop(0), 2);
+  assert!(ring.cancel(waiting));
+  let mut events = Vec::new();
+  ring.reap(&mut events, 10);
+  assert_eq!(
+    (tickets(&events), events[0].res),
+    (vec![1], -libc::ECANCELED)
+  );
+  assert!(!ring.cancel(waiting), "it has ended");
+  for _ in 0..5 {
+    ring.submit(Wait::No);
+  }
+  let script = script.borrow();
+  assert_eq!(script.taken.len(), 2);
+  assert_eq!(script.taken(IORING_OP_NOP).len(), 2);
+}
+
+#[test]
+fn a_stale_completion_is_dropped_and_counted() {
+  let (mut ring, script) = scripted(4);
+  let first = push(&mut ring, nop(0), 1);
+  ring.submit(Wait::No);
+  script.borrow_mut().complete(first.user_data(), 5);
+  let mut events = Vec::new();
+  ring.reap(&mut events, 10);
+  let second = push(&mut ring, nop(0), 2);
+  assert_eq!(second.slot, first.slot, "the place is used again");
+  assert_ne!(second.generation, first.generation);
+  ring.submit(Wait::No);
+  // The same slot with the old generation, and a slot that never was.
+  script.borrow_mut().complete(first.user_data(), 6);
+  script.borrow_mut().complete((7 << 32) | 1000, 7);
+  ring.reap(&mut events, 10);
+  assert_eq!((events.len(), ring.stats.stale), (1, 2));
+  assert_eq!(ring.in_flight(), 1, "the second is in flight");
+  script.borrow_mut().complete(second.user_data(), 8);
+  ring.reap(&mut events, 10);
+  assert_eq!((tickets(&events), events[1].res), (vec![1, 2], 8));
+}
+
+#[test]
+fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
+  let (mut ring, script) = scripted(3);
+  let mut wanted = Vec::new();
+  for round in 0..60 {
+    // EAGAIN keeps entries in the SQ over several submits: the arena must not start over.
+    if round % 3 == 0 {
+      script.borrow_mut().enters.push_back(libc::EAGAIN);
+    }
+    for i in 0..round % 5 {
+      let path = format!("{round}-{i}-{}", "x".repeat((round * 37 + i) % 4000));
+      let bytes = [path.as_bytes(), &[0]].concat();
+      let open = entry(IORING_OP_OPENAT);
+      ring.push(open, Input(Some(&bytes)), Held::Nothing, Owner::Ticket(0));
+      wanted.push(path);
+    }
+    ring.submit(Wait::No);
+  }
+  for _ in 0..200 {
+    ring.submit(Wait::No);
+  }
+  let script = script.borrow();
+  let got: Vec<&str> = script.taken.iter().filter_map(|t| t.1.as_deref()).collect();
+  assert_eq!(got, wanted);
+}
+
+#[test]
+fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
+  let (mut ring, script) = scripted(64);
+  let growth = ring.regions.grow(9).unwrap();
+  let long = Sqe {
+    len: 400 << 10,
+    addr: growth.slab.base() as u64,
+    ..entry(IORING_OP_READ)
+  };
+  for i in 0..10 {
+    push(&mut ring, long, i);
+  }
+  let away = Sqe {
+    flags: IOSQE_ASYNC as u8,
+    ..long
+  };
+  for i in 10..20 {
+    push(&mut ring, away, i);
+  }
+  let mut enters = Vec::new();
+  while ring.more() {
+    let before = script.borrow().taken.len();
+    ring.submit(Wait::No);
+    let script = script.borrow();
+    let bytes: usize = script.taken[before..]
+      .iter()
+      .map(|(sqe, _)| sqe.inline_bytes())
+      .sum();
+    assert!(bytes <= ENTER_BYTES as usize, "{bytes} in one enter");
+    enters.push(bytes);
+  }
+  assert_eq!(script.borrow().taken.len(), 20);
+  assert_eq!(enters.iter().sum::<usize>(), 10 * (400 << 10));
+  assert!(enters.len() >= 5, "two at most fit into one: {enters:?}");
+}
+
+#[test]
+fn the_descriptor_of_an_abandoned_open_is_closed() {
+  // Twice: abandoned while the kernel has it, and after its completion was seen.
+  for late in [false, true] {
+    let (mut ring, script) = scripted(4);
+    let open = entry(IORING_OP_OPENAT);
+    let key = ring.push(open, Input(Some(b"a\0")), Held::Nothing, Owner::Future);
+    ring.submit(Wait::No);
+    let mut events = Vec::new();
+    if late {
+      script.borrow_mut().complete(key.user_data(), 1_000_001);
+      ring.reap(&mut events, 10);
+      assert_eq!(events.len(), 1);
+      let slot = ring.slot(key).expect("a future takes its result later");
+      slot.lifecycle = ringcore::slot::Lifecycle::Completed(1_000_001, 0);
+      ring.abandon(key);
+    } else {
+      ring.abandon(key);
+      script.borrow_mut().complete(key.user_data(), 1_000_001);
+      ring.reap(&mut events, 10);
+      assert!(events.is_empty(), "nobody is there to be told");
+    }
+    ring.submit(Wait::No);
+    let closes = script.borrow().taken(IORING_OP_CLOSE);
+    assert_eq!(closes.len(), 1);
+    assert_eq!(closes[0].fd, 1_000_001);
+    assert!(ring.slot(key).is_none());
+  }
+}
+
+#[test]
+fn a_ring_that_closes_waits_for_what_is_in_flight() {
+  let mut ring = kernel(4, 0);
+  let pipe = pipe();
+  let growth = ring.regions.grow(1).unwrap();
+  for i in 0..20 {
+    let address = ring.regions.hold(growth.first + i, 0, 100).unwrap();
+    let read = Sqe {
+      fd: pipe[0],
+      off: u64::MAX,
+      addr: address as u64,
+      len: 100,
+      ..entry(IORING_OP_READ)
+    };
+    let held = Held::Region(growth.first + i);
+    ring.push(read, Input(None), held, Owner::Ticket(i));
+  }
+  (0..3).for_each(|_| ring.submit(Wait::No));
+  let mut events = Vec::new();
+  assert!(ring.close(Duration::from_secs(5), &mut events));
+  let mut got = tickets(&events);
+  got.sort_unstable();
+  assert_eq!(got, (0..20).collect::<Vec<_>>());
+  assert!(events.iter().all(|event| event.res == -libc::ECANCELED));
+  pipe.into_iter().for_each(ringcore::ring::close_now);
+}
+
+#[test]
+fn a_driver_that_never_completes_is_left_after_the_bound_and_its_memory_stays() {
+  let (mut ring, _script) = scripted(4);
+  let growth = ring.regions.grow(1).unwrap();
+  let address = ring.regions.hold(growth.first, 0, 4096).unwrap();
+  fill(address, 0x5a);
+  let read = Sqe {
+    addr: address as u64,
+    len: 4096,
+    ..entry(IORING_OP_READ)
+  };
+  let held = Held::Region(growth.first);
+  ring.push(read, Input(None), held, Owner::Ticket(0));
+  ring.submit(Wait::No);
+  let mut events = Vec::new();
+  assert!(!ring.close(Duration::from_millis(50), &mut events));
+  assert!(events.is_empty());
+  drop(growth);
+  drop(ring);
+  // Leaked, not freed: a late write of the kernel would hit nobody else's memory.
+  assert!(readable(address, 0x5a));
+}
+
+#[allow(unsafe_code)]
+fn pipe() -> [i32; 2] {
+  let mut fds = [0; 2];
+  // SAFETY: I3: two new descriptors, this test's to close.
+  assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+  fds
+}
+
+#[allow(unsafe_code)]
+fn fill(address: *mut u8, byte: u8) {
+  // SAFETY: I2: a held region of 4096 bytes that no kernel writes to.
+  unsafe { std::ptr::write_bytes(address, byte, 4096) };
+}
+
+/// Whether the page is mapped and still has its bytes; asked of the kernel, so that a missing one
+/// is an answer and no crash.
+#[allow(unsafe_code)]
+fn readable(address: *mut u8, byte: u8) -> bool {
+  let fds = pipe();
+  // SAFETY: I1: write(2) answers EFAULT for memory that is not mapped.
+  let written = unsafe { libc::write(fds[1], address.cast(), 4096) };
+  let mut copy = [0u8; 4096];
+  // SAFETY: I1: the buffer is this function's own.
+  let read = match written {
+    4096 => unsafe { libc::read(fds[0], copy.as_mut_ptr().cast(), 4096) },
+    _ => -1,
+  };
+  fds.into_iter().for_each(ringcore::ring::close_now);
+  read == 4096 && copy.iter().all(|got| *got == byte)
+}
