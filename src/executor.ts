@@ -103,12 +103,15 @@ export class Executor {
     }
   }
 
-  /** The parker's call: a new iteration of the event loop, and completions wait. */
+  /**
+   * The parker's call: completions wait. It is no new iteration of the event loop: Node answers up
+   * to 1000 such calls in one go, and a window each let nothing else run for seconds (I8).
+   */
   woken(): void {
     if (this.closed) return;
     this.reactor.ring.words[C.H_WAKES] = (this.reactor.ring.words[C.H_WAKES] as number) + 1;
-    this.freshWindow();
-    this.turn();
+    if (this.spent) this.request();
+    else this.turn();
   }
 
   // PAIR: Executor.turn
