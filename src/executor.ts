@@ -47,7 +47,13 @@ export class Executor {
   private spent = false;
   private closed = false;
   private readonly onTurn = () => this.turn();
+  /**
+   * The next turn when nothing holds the process: an immediate would, and an unreferenced one does
+   * not end the event loop's sleep.
+   */
+  private later: NodeJS.Timeout | null = null;
   private readonly onImmediate = () => {
+    this.later = null;
     this.freshWindow();
     this.turn();
   };
@@ -94,13 +100,22 @@ export class Executor {
   private request(): void {
     if (!this.requested) {
       this.requested = true;
-      if (this.spent) setImmediate(this.onImmediate);
-      else RESOLVED.then(this.onTurn);
+      if (!this.spent) RESOLVED.then(this.onTurn);
+      else if (this.holds()) setImmediate(this.onImmediate);
+      else this.later = setTimeout(this.onImmediate, 0).unref();
+    } else if (this.later !== null && this.holds()) {
+      this.later.ref();
     }
     if (this.reactor.ring.border.count >= FLUSH && !this.spent && !this.turning && !this.closed) {
       // Submitted and reaped, not delivered: the caller's code is on the stack.
       this.reactor.ring.submit(C.TURN_ENTER);
     }
+  }
+
+  /** Whether something that waits for the next turn holds the process. */
+  private holds(): boolean {
+    const { reactor, queue } = this;
+    return reactor.holds || (reactor.holding && queue.some((task) => task.context.referenced));
   }
 
   /**

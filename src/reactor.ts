@@ -25,7 +25,7 @@ export class Reactor {
   /** Operations in flight that hold the process. */
   referenced = 0;
   /** Whether operations may hold the process at all (Runtime.unref). */
-  private holding = true;
+  holding = true;
   private held = false;
   private readonly signals = new Map<AbortSignal, { ops: Set<Started>; stop: () => void }>();
   private readonly take: (ticket: number, res: number, flags: number, opened: boolean) => void;
@@ -100,9 +100,14 @@ export class Reactor {
     this.keepAlive();
   }
 
+  /** Whether an operation in flight holds the process. */
+  get holds(): boolean {
+    return this.holding && this.referenced > 0;
+  }
+
   /** At the end of a turn: the process's reference follows the count, at the 0 <-> 1 edge only. */
   keepAlive(): void {
-    const wanted = this.holding && this.referenced > 0;
+    const wanted = this.holds;
     if (wanted !== this.held) {
       this.held = wanted;
       this.ring.keepAlive(wanted);
