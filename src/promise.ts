@@ -38,8 +38,8 @@ export class Reaction<T> {
   run(failed: boolean, value: unknown): void {
     try {
       const result = failed ? this.rejected(value) : this.fulfilled(value as T);
-      if (result === undefined && this.settle === null) return;
-      this.outcome = Promise.resolve(result);
+      // Nothing is made for an await: its functions return undefined, and nobody goes on from here.
+      this.outcome = result === undefined ? RESOLVED : Promise.resolve(result);
     } catch (error) {
       this.outcome = Promise.reject(error);
     }
