@@ -6,6 +6,7 @@
 // is cancelled, its region stays taken until the completion (I2), and a descriptor that comes all
 // the same is closed (I3).
 
+import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bytesOf } from './buffer.ts';
 import {
@@ -22,6 +23,7 @@ import {
   wrongRuntimeError,
 } from './error.ts';
 import { current, type Runtime } from './executor.ts';
+import type { Reaction } from './promise.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { Lifecycle } from './slot.ts';
@@ -161,6 +163,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     try {
       const value = this.value(res, ring);
       this.drop();
+      if (opened) this.untaken = this.takers;
       this.settle(value);
     } catch (error) {
       this.drop();
@@ -205,13 +208,27 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
   private polled = false;
 
+  /** Woken tasks, none of which has come for the new descriptor yet. */
+  private untaken = 0;
+
+  override react(reaction: Reaction<T>): void {
+    this.untaken = 0;
+    super.react(reaction);
+  }
+
   protected override take(): T {
     this.polled = true;
+    this.untaken = 0;
     return super.take();
   }
 
   override abandon(cx: Context): void {
-    if (this.settled || this.lifecycle === Lifecycle.Abandoned) return;
+    if (this.settled) {
+      // I3: it completed, and the last task that was woken for it goes without it.
+      if (this.untaken > 0 && --this.untaken === 0) this.closeResult();
+      return;
+    }
+    if (this.lifecycle === Lifecycle.Abandoned) return;
     if (this.lifecycle === Lifecycle.Fresh) {
       this.lifecycle = Lifecycle.Completed;
       this.fail(new AbortError(), true);
@@ -221,6 +238,15 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     this.lifecycle = Lifecycle.Abandoned;
     this.unref(); // A cancel never holds the process.
     (this.runtime as Runtime).executor.reactor.cancel(this);
+  }
+
+  private closeResult(): void {
+    const fd = this.result as number;
+    try {
+      (this.runtime as Runtime).executor.reactor.closeFd(fd);
+    } catch {
+      closeSync(fd); // The ring is closed and closes nothing any more.
+    }
   }
 
   /** Asks the kernel to end it; whoever waits gets an AbortError, or the result if it was faster. */
