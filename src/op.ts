@@ -6,6 +6,7 @@
 // is cancelled, its region stays taken until the completion (I2), and a descriptor that comes all
 // the same is closed (I3).
 
+import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bytesOf } from './buffer.ts';
 import {
@@ -175,7 +176,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     try {
       const value = this.value(res, ring);
       this.drop();
-      this.unreceived = opened && !this.awaited;
+      if (opened) this.untaken = this.takers;
       this.settle(value);
     } catch (error) {
       this.drop();
@@ -218,31 +219,27 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     return error;
   }
 
-  /** Somebody awaits it outside of tasks, and gets the result as soon as it is there. */
-  private awaited = false;
-  /** Its result is a descriptor that nobody has taken yet (I3). */
-  private unreceived = false;
+  /** Tasks that were woken for a new descriptor, none of which has taken it yet (I3). */
+  private untaken = 0;
 
   protected override take(): T {
     if (this.failure !== null) this.failure.polled = true;
-    this.unreceived = false;
+    this.untaken = 0;
     return super.take();
   }
 
   override react(reaction: Reaction<T>): void {
-    this.awaited = true;
-    this.unreceived = false;
+    this.untaken = 0;
     super.react(reaction);
   }
 
   override abandon(cx: Context): void {
-    if (this.unreceived) {
-      // It was faster than whoever stops waiting: the descriptor came and has no owner.
-      this.unreceived = false;
-      (this.runtime as Runtime).executor.reactor.closeFd(this.result as number);
-      this.revoke(new AbortError());
+    if (this.settled) {
+      // It was faster than the last task that stops waiting: the descriptor came and has no owner.
+      if (this.untaken > 0 && --this.untaken === 0) this.closeResult();
+      return;
     }
-    if (this.settled || this.lifecycle === Lifecycle.Abandoned) return;
+    if (this.lifecycle === Lifecycle.Abandoned) return;
     if (this.lifecycle === Lifecycle.Fresh) {
       this.lifecycle = Lifecycle.Completed;
       this.fail(new AbortError(), true);
@@ -252,6 +249,16 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     this.lifecycle = Lifecycle.Abandoned;
     this.unref(); // A cancel never holds the process.
     (this.runtime as Runtime).executor.reactor.cancel(this);
+  }
+
+  private closeResult(): void {
+    const fd = this.result as number;
+    this.revoke(new AbortError());
+    try {
+      (this.runtime as Runtime).executor.reactor.closeFd(fd);
+    } catch {
+      closeSync(fd); // The ring is closed and closes nothing any more.
+    }
   }
 
   /** Asks the kernel to end it; whoever waits gets an AbortError, or the result if it was faster. */

@@ -221,6 +221,12 @@ export abstract class Outcome<T> extends Future<T> {
     return this.waker !== null || this.reaction !== null;
   }
 
+  /** Tasks that wait; 0 as soon as somebody awaits, who gets the value whatever they do. */
+  protected get takers(): number {
+    if (this.reaction !== null) return 0;
+    return (this.waker === null ? 0 : 1) + (this.wakers?.length ?? 0);
+  }
+
   /** Settles with a value. Later calls change nothing. */
   protected settle(value: T): void {
     if (this.state === WAITING) this.finish(READY, value);
