@@ -57,7 +57,7 @@ const ENAMETOOLONG = 36;
 const ETIME = 62;
 const ECANCELED = 125;
 
-/** NO_REGION as a small integer: 0xffffffff in a field is a heap number of its own per operation. */
+/** NO_REGION as a small integer: 0xffffffff in a field is a heap number for each operation. */
 const NONE = NO_REGION | 0;
 
 /** openat's directory for "relative to the current one". */
@@ -360,7 +360,8 @@ class ReadOp extends Op<number> {
     if (length > 0) this.region = ring.regions.hold(length);
     // A cached read runs on the calling thread: long ones go to io-wq (I8).
     const flags = length > INLINE_READ ? IOSQE_ASYNC : 0;
-    const [lo, hi] = [low(offset), high(offset)];
+    const lo = low(offset);
+    const hi = high(offset);
     ring.border.start(IORING_OP_READ, ticket, fd, this.region, 0, length, lo, hi, 0, 0, flags);
   }
 
@@ -405,7 +406,8 @@ class WriteOp extends Op<number> {
       const view = ring.regions.views[this.region] as Uint8Array;
       view.set(length === bytes.length ? bytes : bytes.subarray(0, length));
     }
-    const [lo, hi] = [low(offset), high(offset)];
+    const lo = low(offset);
+    const hi = high(offset);
     ring.border.start(IORING_OP_WRITE, ticket, fd, this.region, 0, length, lo, hi, 0, 0, 0);
   }
 
@@ -495,7 +497,8 @@ class TimeoutOp extends Op<void> {
       seconds++;
       nanoseconds = 0;
     }
-    const [lo, hi] = [low(seconds), high(seconds)];
+    const lo = low(seconds);
+    const hi = high(seconds);
     const opcode = IORING_OP_TIMEOUT;
     ring.border.start(opcode, ticket, -1, NO_REGION, 0, 0, lo, hi, 0, nanoseconds, 0);
   }
