@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 
 const WARM_MS = 250;
 const RUN_MS = Number(process.env.RINGCORE_BENCH_MS ?? 400);
-/** Shorter than a time slice of the scheduler, so that most slices are undisturbed on a busy machine. */
+/** Shorter than a time slice of the scheduler: on a busy machine most are undisturbed. */
 const SLICE_MS = 1;
 
 /** Bytes that this process has had from a disk; a warm read must leave it alone. */
