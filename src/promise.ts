@@ -37,7 +37,10 @@ export class Reaction<T> {
   run(failed: boolean, value: unknown): void {
     try {
       const result = failed ? this.rejected(value) : this.fulfilled(value as T);
-      if (result === undefined && this.settle === null) return;
+      if (result === undefined && this.settle === null) {
+        this.outcome = RESOLVED; // For whoever goes on from here only now.
+        return;
+      }
       this.outcome = Promise.resolve(result);
     } catch (error) {
       this.outcome = Promise.reject(error);
