@@ -1,0 +1,78 @@
+//! Regions: no two overlap, and none is the kernel's twice (I1, I2).
+
+use proptest::prelude::*;
+use ringcore::buffer::{class_bytes, Regions, CLASSES};
+use ringcore::error::Error;
+use std::collections::HashSet;
+
+// PAIR: only-rust -- ranges are checked in Rust, whatever TypeScript writes into a descriptor
+#[test]
+fn a_region_outside_its_range_or_unknown_is_refused() {
+  let mut regions = Regions::new(usize::MAX);
+  let id = regions.grow(0).unwrap().first;
+  for (id, offset, len) in [
+    (id, 0, 513),
+    (id, 512, 1),
+    (id, 1, 512),
+    (id, u32::MAX, 1),
+    (id, 1, u32::MAX),
+    (id + 100_000, 0, 0),
+    (u32::MAX, 0, 0),
+  ] {
+    assert!(
+      regions.hold(id, offset, len).is_none(),
+      "{id} {offset} {len}"
+    );
+  }
+  assert!(regions.hold(id, 512, 0).is_some());
+  regions.release(u32::MAX); // Nobody's: no effect.
+}
+
+// PAIR: only-rust -- the limit is a number of Regions in Rust; in TypeScript it is the driver's
+#[test]
+fn growing_beyond_the_limit_is_an_error_at_the_call() {
+  let mut regions = Regions::new(1 << 20);
+  assert!(regions.grow(1).is_ok());
+  assert!(matches!(regions.grow(0), Err(Error::Memory { .. })));
+  assert!(matches!(regions.grow(CLASSES), Err(Error::Invalid(_))));
+  assert_eq!(regions.bytes(), 1 << 20);
+}
+
+proptest! {
+  #![proptest_config(ProptestConfig::with_cases(64))]
+
+  // PAIR: only-rust -- addresses exist on this side of the border only
+  #[test]
+  fn regions_do_not_overlap_and_are_held_once(
+    classes in prop::collection::vec(0usize..CLASSES, 1..6),
+    steps in prop::collection::vec((any::<u32>(), any::<bool>()), 0..200),
+  ) {
+    let mut regions = Regions::new(usize::MAX);
+    let (mut ranges, mut ids) = (Vec::new(), Vec::new());
+    for class in classes {
+      let growth = regions.grow(class).unwrap();
+      prop_assert_eq!(growth.bytes as usize, class_bytes(class));
+      for id in growth.first..growth.first + growth.count {
+        let base = regions.hold(id, 0, growth.bytes).expect("fresh and whole") as usize;
+        let slab = growth.slab.base() as usize;
+        prop_assert!(base >= slab && base + growth.bytes as usize <= slab + growth.slab.len());
+        prop_assert!(class == 0 || base % 4096 == 0, "O_DIRECT needs aligned memory");
+        ranges.push((base, base + growth.bytes as usize));
+        regions.release(id);
+        ids.push(id);
+      }
+    }
+    ranges.sort_unstable();
+    prop_assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "two overlap");
+    let mut held = HashSet::new();
+    for (pick, hold) in steps {
+      let id = ids[pick as usize % ids.len()];
+      if hold {
+        prop_assert_eq!(regions.hold(id, 0, 1).is_some(), held.insert(id));
+      } else {
+        regions.release(id);
+        held.remove(&id);
+      }
+    }
+  }
+}
