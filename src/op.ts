@@ -7,7 +7,7 @@
 // the same is closed (I3).
 
 import { fileURLToPath } from 'node:url';
-import { bytesOf } from './buffer.ts';
+import { bytesOf, gone } from './buffer.ts';
 import {
   AbortError,
   checkInteger,
@@ -105,6 +105,9 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       }
       this.signal = signal;
     }
+    if (ref !== undefined && typeof ref !== 'boolean') {
+      throw typeError('options.ref', 'of type boolean', ref);
+    }
     if (ref === false) this.referenced = false;
   }
 
@@ -124,6 +127,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     if (this.lifecycle === Lifecycle.Completed) return this.take();
     if (this.lifecycle === Lifecycle.Fresh) {
       this.runtime ??= cx.runtime;
+      if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
       if (!cx.referenced) this.referenced = false;
       this.submit();
       if (this.settled) return this.take();
@@ -235,23 +239,25 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     super.react(reaction);
   }
 
-  override abandon(cx: Context): void {
+  override abandon(cx: Context): boolean {
     if (this.unreceived) {
       // It was faster than whoever stops waiting: the descriptor came and has no owner.
       this.unreceived = false;
       (this.runtime as Runtime).executor.reactor.closeFd(this.result as number);
       this.revoke(new AbortError());
     }
-    if (this.settled || this.lifecycle === Lifecycle.Abandoned) return;
+    if (this.settled) return false;
+    if (this.lifecycle === Lifecycle.Abandoned) return true;
     if (this.lifecycle === Lifecycle.Fresh) {
       this.lifecycle = Lifecycle.Completed;
       this.fail(new AbortError(), true);
-      return;
+      return false;
     }
-    if (this.leave(cx.waker)) return; // Somebody else waits for it as well.
+    if (this.leave(cx.waker)) return false; // Somebody else waits for it as well.
     this.lifecycle = Lifecycle.Abandoned;
     this.unref(); // A cancel never holds the process.
     (this.runtime as Runtime).executor.reactor.cancel(this);
+    return true;
   }
 
   /** Asks the kernel to end it; whoever waits gets an AbortError, or the result if it was faster. */
@@ -349,6 +355,7 @@ class ReadOp extends Op<number> {
 
   override prepare(ring: Ring, ticket: number): void {
     const { fd, offset } = this;
+    checkView('buffer', this.target); // It may be gone since the call.
     const length = Math.min(this.target.byteLength, MAX_TRANSFER);
     if (length > 0) this.region = ring.regions.hold(length);
     // A cached read runs on the calling thread: long ones go to io-wq (I8).
@@ -391,7 +398,7 @@ class WriteOp extends Op<number> {
 
   override prepare(ring: Ring, ticket: number): void {
     const { fd, offset } = this;
-    const bytes = bytesOf(this.source);
+    const bytes = bytesOf(checkView('buffer', this.source)); // It may be gone since the call.
     const length = Math.min(bytes.length, MAX_TRANSFER);
     if (length > 0) {
       this.region = ring.regions.hold(length);
@@ -689,6 +696,7 @@ function checkView(name: string, view: unknown): ArrayBufferView {
   if (!ArrayBuffer.isView(view)) {
     throw typeError(name, 'an instance of Buffer, TypedArray, or DataView', view);
   }
+  if (gone(view)) throw new DetachedError(0);
   return view;
 }
 
@@ -719,7 +727,7 @@ function checkPath(path: unknown): string | Uint8Array {
   }
   if (name instanceof Uint8Array) {
     if (name.includes(0)) throw valueError('path', NO_NUL, Buffer.from(name).toString());
-    return name.slice(); // The caller may change it before the first poll.
+    return new Uint8Array(name); // A copy: the caller may change it before the first poll.
   }
   throw typeError('path', 'of type string or an instance of Buffer or URL', path);
 }
