@@ -30,10 +30,21 @@ export interface Growth {
   memory: ArrayBuffer;
 }
 
-/** Bytes of any kind, as they lie in memory. */
+/** Bytes of any kind, as they lie in memory; none when they are gone, for every kind of view. */
 export function bytesOf(view: ArrayBufferView): Uint8Array {
   if (view instanceof Uint8Array) return view;
+  if (gone(view)) return new Uint8Array(0);
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** Whether the bytes of a view are gone: detached, or (a DataView) outside of what is left. */
+export function gone(view: ArrayBufferView): boolean {
+  try {
+    // Only an empty view asks further: `buffer` moves a small array out of the engine's heap.
+    return view.byteLength === 0 && new Uint8Array(view.buffer).length < 0;
+  } catch {
+    return true; // A DataView has no length then; a detached buffer takes no view.
+  }
 }
 
 // PAIR: Regions
@@ -54,7 +65,12 @@ export class Regions {
   /** One more slab. Beyond the limit: ERR_RINGCORE_MEMORY, at the call, never a wait. */
   private grow(size: number): number[] {
     const growth = this.more(size);
-    if (growth === null) throw memoryError(classBytes(size), this.limit);
+    if (growth === null) {
+      // Memory that larger operations have given back serves small ones as well.
+      const larger = this.free.find((free, other) => other > size && free.length > 0);
+      if (larger !== undefined) return larger;
+      throw memoryError(classBytes(size), this.limit);
+    }
     const free = this.free[size] as number[];
     // The lowest id on top of the stack: small programs touch the first pages only.
     for (let i = growth.count - 1; i >= 0; i--) {

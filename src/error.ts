@@ -98,8 +98,9 @@ export function memoryError(bytes: number, limit: number): RingcoreError {
 export class DetachedError extends RingcoreError {
   readonly bytesRead: number;
   constructor(bytesRead: number) {
-    const text = `The buffer was detached or shrunk while ${bytesRead} bytes were read for it`;
-    super('ERR_RINGCORE_BUFFER_DETACHED', text);
+    const text = `was detached or shrunk while ${bytesRead} bytes were read for it`;
+    const message = `The buffer ${bytesRead === 0 ? 'is detached' : text}`;
+    super('ERR_RINGCORE_BUFFER_DETACHED', message);
     this.bytesRead = bytesRead;
   }
 }

@@ -2,7 +2,7 @@
 // Pair: crates/ringcore/src/join.rs
 
 import { typeError } from './error.ts';
-import { type Context, type Future, fromPromise, Outcome, PENDING, type Poll } from './task.ts';
+import { Composite, type Context, type Future, fromPromise, PENDING, type Poll } from './task.ts';
 
 /** What the combinators take: futures, and promises as they are. */
 export type Awaitable<T> = Future<T> | PromiseLike<T>;
@@ -23,7 +23,7 @@ export function race<T>(items: Iterable<Awaitable<T>>): Future<T> {
   return new Race(futures(items));
 }
 
-class Race<T> extends Outcome<T> {
+class Race<T> extends Composite<T> {
   private readonly futures: Future<T>[];
 
   constructor(futures: Future<T>[]) {
@@ -31,8 +31,11 @@ class Race<T> extends Outcome<T> {
     this.futures = futures;
   }
 
-  override poll(cx: Context): Poll<T> {
-    if (this.settled) return this.take();
+  protected parts(): Future<unknown>[] {
+    return this.futures;
+  }
+
+  protected advance(cx: Context): void {
     for (const future of this.futures) {
       try {
         const value = future.poll(cx);
@@ -41,19 +44,14 @@ class Race<T> extends Outcome<T> {
         this.settle(value);
       } catch (error) {
         this.others(future, cx);
-        this.fail(error, true);
+        this.refuse(error);
       }
-      return this.take();
+      return;
     }
-    return this.wait(cx);
   }
 
-  private others(winner: Future<T> | null, cx: Context): void {
+  private others(winner: Future<T>, cx: Context): void {
     for (const future of this.futures) if (future !== winner) future.abandon(cx);
-  }
-
-  override abandon(cx: Context): void {
-    if (!this.settled && !this.leave(cx.waker)) this.others(null, cx);
   }
 }
 
@@ -69,7 +67,7 @@ export function all<const T extends readonly Awaitable<unknown>[]>(items: T): Fu
   return new All(futures<unknown>(items)) as Future<unknown> as Future<Values<T>>;
 }
 
-class All extends Outcome<unknown[]> {
+class All extends Composite<unknown[]> {
   private readonly futures: Future<unknown>[];
   private readonly values: Poll<unknown>[];
   private left: number;
@@ -81,8 +79,11 @@ class All extends Outcome<unknown[]> {
     this.left = futures.length;
   }
 
-  override poll(cx: Context): Poll<unknown[]> {
-    if (this.settled) return this.take();
+  protected parts(): Future<unknown>[] {
+    return this.futures.filter((_, i) => this.values[i] === PENDING);
+  }
+
+  protected advance(cx: Context): void {
     const { futures, values } = this;
     for (let i = 0; i < futures.length; i++) {
       if (values[i] !== PENDING) continue;
@@ -92,23 +93,11 @@ class All extends Outcome<unknown[]> {
         values[i] = value;
         this.left--;
       } catch (error) {
-        this.others(cx);
-        this.fail(error, true);
-        return this.take();
+        for (const part of this.parts()) part.abandon(cx);
+        this.refuse(error);
+        return;
       }
     }
-    if (this.left > 0) return this.wait(cx);
-    this.settle(values);
-    return this.take();
-  }
-
-  private others(cx: Context): void {
-    this.futures.forEach((future, i) => {
-      if (this.values[i] === PENDING) future.abandon(cx);
-    });
-  }
-
-  override abandon(cx: Context): void {
-    if (!this.settled && !this.leave(cx.waker)) this.others(cx);
+    if (this.left === 0) this.settle(values);
   }
 }

@@ -8,7 +8,7 @@
 
 import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { bytesOf } from './buffer.ts';
+import { bytesOf, gone } from './buffer.ts';
 import {
   AbortError,
   checkInteger,
@@ -106,6 +106,9 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       }
       this.signal = signal;
     }
+    if (ref !== undefined && typeof ref !== 'boolean') {
+      throw typeError('options.ref', 'of type boolean', ref);
+    }
     if (ref === false) this.referenced = false;
   }
 
@@ -125,6 +128,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     if (this.lifecycle === Lifecycle.Completed) return this.take();
     if (this.lifecycle === Lifecycle.Fresh) {
       this.runtime ??= cx.runtime;
+      if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
       if (!cx.referenced) this.referenced = false;
       this.submit();
       if (this.settled) return this.take();
@@ -233,22 +237,23 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     super.react(reaction);
   }
 
-  override abandon(cx: Context): void {
+  override abandon(cx: Context): boolean {
     if (this.settled) {
       // It was faster than the last task that stops waiting: the descriptor came and has no owner.
       if (this.untaken > 0 && --this.untaken === 0) this.closeResult();
-      return;
+      return false;
     }
-    if (this.lifecycle === Lifecycle.Abandoned) return;
+    if (this.lifecycle === Lifecycle.Abandoned) return true;
     if (this.lifecycle === Lifecycle.Fresh) {
       this.lifecycle = Lifecycle.Completed;
       this.fail(new AbortError(), true);
-      return;
+      return false;
     }
-    if (this.leave(cx.waker)) return; // Somebody else waits for it as well.
+    if (this.leave(cx.waker)) return false; // Somebody else waits for it as well.
     this.lifecycle = Lifecycle.Abandoned;
     this.unref(); // A cancel never holds the process.
     (this.runtime as Runtime).executor.reactor.cancel(this);
+    return true;
   }
 
   private closeResult(): void {
@@ -356,6 +361,7 @@ class ReadOp extends Op<number> {
 
   override prepare(ring: Ring, ticket: number): void {
     const { fd, offset } = this;
+    checkView('buffer', this.target); // It may be gone since the call.
     const length = Math.min(this.target.byteLength, MAX_TRANSFER);
     if (length > 0) this.region = ring.regions.hold(length);
     // A cached read runs on the calling thread: long ones go to io-wq (I8).
@@ -399,7 +405,7 @@ class WriteOp extends Op<number> {
 
   override prepare(ring: Ring, ticket: number): void {
     const { fd, offset } = this;
-    const bytes = bytesOf(this.source);
+    const bytes = bytesOf(checkView('buffer', this.source)); // It may be gone since the call.
     const length = Math.min(bytes.length, MAX_TRANSFER);
     if (length > 0) {
       this.region = ring.regions.hold(length);
@@ -699,6 +705,7 @@ function checkView(name: string, view: unknown): ArrayBufferView {
   if (!ArrayBuffer.isView(view)) {
     throw typeError(name, 'an instance of Buffer, TypedArray, or DataView', view);
   }
+  if (gone(view)) throw new DetachedError(0);
   return view;
 }
 
@@ -729,7 +736,7 @@ function checkPath(path: unknown): string | Uint8Array {
   }
   if (name instanceof Uint8Array) {
     if (name.includes(0)) throw valueError('path', NO_NUL, Buffer.from(name).toString());
-    return name.slice(); // The caller may change it before the first poll.
+    return new Uint8Array(name); // A copy: the caller may change it before the first poll.
   }
   throw typeError('path', 'of type string or an instance of Buffer or URL', path);
 }

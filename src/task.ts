@@ -2,7 +2,7 @@
 // Pair: crates/ringcore/src/task.rs
 
 import { AsyncResource } from 'node:async_hooks';
-import { AbortError, typeError } from './error.ts';
+import { AbortError, closedError, typeError } from './error.ts';
 import type { Runtime } from './executor.ts';
 import { promiseOf, RESOLVED, Reaction, react, Unhandled } from './promise.ts';
 
@@ -68,15 +68,20 @@ export const late: { drive: (future: Future<unknown>) => JoinHandle<unknown> } =
  * In a generator task: `const n = yield* future`. Outside: `const n = await future`.
  */
 export abstract class Future<T> implements PromiseLike<T> {
-  private driven: JoinHandle<unknown> | null = null;
+  protected driven: JoinHandle<unknown> | null = null;
 
   abstract poll(cx: Context): Poll<T>;
 
   /**
    * Nobody will take the result: what runs for it is cancelled. The counterpart of Drop in Rust,
    * called by race, timeout and abort. `cx` is the task that stops waiting.
+   *
+   * Whether it is ending now and is to be polled until it has ended; false: it has nothing to end,
+   * or somebody else still waits for it.
    */
-  abandon(_cx: Context): void {}
+  abandon(_cx: Context): boolean {
+    return false;
+  }
 
   /** Holds the process until it has settled (the default). */
   ref(): this {
@@ -92,6 +97,7 @@ export abstract class Future<T> implements PromiseLike<T> {
   [Symbol.iterator](): Iterator<Future<unknown>, T, unknown> {
     if (current === null) throw misuse('yield* works in a generator task; elsewhere, use await');
     current.starting = this;
+    current.early = PENDING; // What a spread or a destructuring left is nobody's value.
     return this as unknown as Iterator<Future<unknown>, T, unknown>;
   }
 
@@ -167,7 +173,8 @@ export abstract class Outcome<T> extends Future<T> {
   protected result: unknown = undefined;
   private waker: Waker | null = null;
   private wakers: Waker[] | null = null;
-  private reaction: Reaction<T> | null = null;
+  /** Not of T: what settles an Op<number> is an Op<unknown> to whoever cancels it. */
+  private reaction: Reaction<unknown> | null = null;
   private unhandled: Unhandled | null = null;
 
   // The implied one forwards its arguments, which the engine does not inline.
@@ -246,9 +253,8 @@ export abstract class Outcome<T> extends Future<T> {
     this.result = error;
   }
 
-  private finish(state: number, result: unknown): void {
-    this.state = state;
-    this.result = result;
+  /** Calls the wakers, once. */
+  protected wakeAll(): void {
     const { waker, wakers } = this;
     if (waker !== null) {
       this.waker = null;
@@ -258,25 +264,33 @@ export abstract class Outcome<T> extends Future<T> {
       this.wakers = null;
       for (const other of wakers) other.wake();
     }
+  }
+
+  private finish(state: number, result: unknown): void {
+    this.state = state;
+    this.result = result;
+    this.wakeAll();
     let reaction = this.reaction;
     this.reaction = null;
     while (reaction !== null) {
-      const next: Reaction<T> | null = reaction.next;
+      const next: Reaction<unknown> | null = reaction.next;
       reaction.run(state === FAILED, state === FAILED ? this.error() : result);
       reaction = next;
     }
   }
 
   override react(reaction: Reaction<T>): void {
+    // First of all, so that what fails here calls back later, as everything does.
+    if (this.state === WAITING) this.begin();
     if (this.state === WAITING) {
+      const added = reaction as Reaction<unknown>;
       if (this.reaction === null) {
-        this.reaction = reaction;
+        this.reaction = added;
       } else {
         let last = this.reaction;
         while (last.next !== null) last = last.next;
-        last.next = reaction;
+        last.next = added;
       }
-      this.begin();
       return;
     }
     this.unhandled?.take();
@@ -285,7 +299,7 @@ export abstract class Outcome<T> extends Future<T> {
   }
 }
 
-/** A generator as a future. It runs inside the task that polls it. */
+/** A generator as a future: a task's own. It runs inside the one task that polls it. */
 export class GeneratorFuture<T> extends Outcome<T> {
   private make: (() => Generator<Future<unknown>, T, unknown>) | null;
   private generator: Generator<Future<unknown>, T, unknown> | null = null;
@@ -293,6 +307,8 @@ export class GeneratorFuture<T> extends Outcome<T> {
   private running = false;
   private aborting = false;
   private returned = false;
+  /** What it waits for was abandoned and is ending. */
+  private ending = false;
 
   constructor(make: () => Generator<Future<unknown>, T, unknown>) {
     super();
@@ -332,7 +348,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
       let step: IteratorResult<Future<unknown>, T>;
       if (this.aborting && !this.returned) {
         // The operation ends first: its memory and its descriptor are accounted for by its CQE.
-        if (this.waiting !== null && stillPending(this.waiting, cx)) return;
+        if (this.waiting !== null && this.ending && stillPending(this.waiting, cx)) return;
         this.returned = true;
         step = generator.return(undefined as T);
       } else if (wrong !== null) {
@@ -358,13 +374,14 @@ export class GeneratorFuture<T> extends Outcome<T> {
       if (cx.early !== PENDING) continue;
       this.waiting = future;
       if (!this.aborting || this.returned) return;
-      future.abandon(cx); // It aborted itself while it ran.
+      this.ending = future.abandon(cx); // It aborted itself while it ran.
     }
   }
 
-  override abandon(cx: Context): void {
-    if (this.state !== WAITING || this.leave(cx.waker) || this.aborting) return;
+  override abandon(cx: Context): boolean {
+    if (this.state !== WAITING) return false;
     this.abort(cx);
+    return !this.settled;
   }
 
   /** Ends the generator: what it waits for first, then its finally blocks. */
@@ -377,7 +394,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
       this.fail(new AbortError(), true);
       return;
     }
-    this.waiting?.abandon(cx);
+    if (this.waiting !== null) this.ending = this.waiting.abandon(cx);
     cx.waker.wake();
   }
 
@@ -389,6 +406,110 @@ export class GeneratorFuture<T> extends Outcome<T> {
   override unref(): this {
     this.waiting?.unref();
     return this;
+  }
+}
+
+/**
+ * Futures as one. Its parts are polled with a context of its own: they wake it, and it wakes whoever
+ * polls it, so that any number of tasks may wait for it and come and go. Abandoned by the last one,
+ * it abandons its parts and ends when each of them has ended.
+ */
+export abstract class Composite<T> extends Outcome<T> {
+  runtime: Runtime | null = null;
+  private inner: Context | null = null;
+  private ending: Future<unknown>[] | null = null;
+  private driving = false;
+
+  /** Those that have not ended. */
+  protected abstract parts(): Future<unknown>[];
+  /** Polls them, and settles when the outcome is there. */
+  protected abstract advance(cx: Context): void;
+
+  override poll(cx: Context): Poll<T> {
+    // The task that drives it hears of the end; the outcome is for others, or for nobody.
+    const drives = this.drives(cx);
+    if (this.settled) return drives ? (undefined as T) : this.take();
+    this.driving = drives;
+    this.leave(cx.waker); // Who polls need not be woken.
+    const inner = this.context(cx);
+    inner.referenced = cx.referenced;
+    if (this.ending === null) this.advance(inner);
+    else this.end(inner);
+    if (this.settled) {
+      if (drives) return undefined as T;
+      this.driven?.context.waker.wake();
+      return this.take();
+    }
+    // The task that drives it is woken, but does not count as somebody who waits.
+    return drives ? PENDING : this.wait(cx);
+  }
+
+  /** Fails with an error that whoever polls takes, unless it only drives. */
+  protected refuse(error: unknown): void {
+    this.fail(error, !this.driving);
+  }
+
+  private drives(cx: Context): boolean {
+    return this.driven?.context === cx;
+  }
+
+  private context(cx: Context): Context {
+    if (this.inner === null) {
+      this.runtime ??= cx.runtime;
+      const wake = () => {
+        this.wakeAll();
+        this.driven?.context.waker.wake();
+      };
+      this.inner = new Context({ wake, wakeByRef: wake }, cx.runtime);
+    }
+    return this.inner;
+  }
+
+  override abandon(cx: Context): boolean {
+    if (this.settled) return false;
+    // When its driver is aborted, the runtime closes: nobody would settle it any more.
+    const closes = this.drives(cx);
+    if (!closes && this.leave(cx.waker)) return false;
+    const inner = this.context(cx);
+    this.ending ??= this.parts().filter((part) => part.abandon(inner));
+    if (closes) this.fail(cx.runtime.ended ? closedError() : new AbortError(), true);
+    else this.end(inner);
+    return !this.settled;
+  }
+
+  private end(inner: Context): void {
+    this.ending = (this.ending as Future<unknown>[]).filter((part) => stillPending(part, inner));
+    if (this.ending.length === 0) this.fail(new AbortError(), true);
+  }
+}
+
+/** The future of `future(...)`: a generator that several may wait for. */
+class SharedGenerator<T> extends Composite<T> {
+  private readonly generator: GeneratorFuture<T>;
+
+  constructor(make: () => Generator<Future<unknown>, T, unknown>) {
+    super();
+    this.generator = new GeneratorFuture(make);
+  }
+
+  protected parts(): Future<unknown>[] {
+    return [this.generator];
+  }
+
+  protected advance(cx: Context): void {
+    try {
+      const value = this.generator.poll(cx);
+      if (value !== PENDING) this.settle(value);
+    } catch (error) {
+      this.refuse(error);
+    }
+  }
+
+  /** Its finally blocks run to their end, whether or not anybody still polls. */
+  override abandon(cx: Context): boolean {
+    const ending = super.abandon(cx);
+    if (ending && !cx.runtime.ended) this.begin();
+    return ending;
   }
 }
 
@@ -421,8 +542,9 @@ export class PromiseFuture<T> extends Outcome<T> {
 
   override begin(): void {}
 
-  override abandon(cx: Context): void {
+  override abandon(cx: Context): boolean {
     if (!this.leave(cx.waker)) this.fail(new AbortError(), true);
+    return false;
   }
 }
 
@@ -430,7 +552,7 @@ export class PromiseFuture<T> extends Outcome<T> {
 /** A generator as a future that can be awaited, raced, timed: `future(function* () { ... })`. */
 export function future<T>(make: () => Generator<Future<unknown>, T, unknown>): Future<T> {
   if (typeof make !== 'function') throw typeError('make', 'a generator function', make);
-  return new GeneratorFuture(make);
+  return new SharedGenerator(make);
 }
 
 // PAIR: only-typescript fromPromise -- Rust has no promises
@@ -565,6 +687,11 @@ export class JoinHandle<T> extends Outcome<T> {
 
   override begin(): void {}
 
+  /** What its task is polled with. */
+  get context(): Context {
+    return this.task.context;
+  }
+
   // PAIR: JoinHandle.abort
   /**
    * Ends the task. A generator: what it waits for is cancelled, its CQE awaited, then `return()`
@@ -588,8 +715,9 @@ export class JoinHandle<T> extends Outcome<T> {
   }
 
   /** A handle that nobody waits for any more detaches: the task goes on. */
-  override abandon(cx: Context): void {
+  override abandon(cx: Context): boolean {
     this.leave(cx.waker);
+    return false;
   }
 
   override ref(): this {

@@ -5,7 +5,7 @@ import { AbortError, TimeoutError } from './error.ts';
 import { current, type Runtime } from './executor.ts';
 import { checkMs, type Op, type OpOptions, Ops } from './op.ts';
 import type { Reaction } from './promise.ts';
-import { type Context, Future, fromPromise, Outcome, PENDING, type Poll } from './task.ts';
+import { Composite, type Context, Future, fromPromise, PENDING, type Poll } from './task.ts';
 
 // PAIR: Timer
 /** The future of `sleep`: one kernel timeout. */
@@ -26,8 +26,8 @@ export class Timer extends Future<void> {
     this.op.react(reaction);
   }
 
-  override abandon(cx: Context): void {
-    this.op.abandon(cx);
+  override abandon(cx: Context): boolean {
+    return this.op.abandon(cx);
   }
 
   override ref(): this {
@@ -62,12 +62,11 @@ export function timeout<T>(future: Future<T> | PromiseLike<T>, ms: number): Futu
   return limited;
 }
 
-class Timeout<T> extends Outcome<T> {
+class Timeout<T> extends Composite<T> {
   private readonly future: Future<T>;
   private readonly timer: Timer;
   private readonly ms: number;
   private late = false;
-  readonly runtime: Runtime;
 
   constructor(future: Future<T>, ms: number, runtime: Runtime) {
     super();
@@ -77,32 +76,30 @@ class Timeout<T> extends Outcome<T> {
     this.timer = sleep(ms);
   }
 
-  override poll(cx: Context): Poll<T> {
-    if (this.settled) return this.take();
+  protected parts(): Future<unknown>[] {
+    return [this.future, this.timer];
+  }
+
+  protected advance(cx: Context): void {
     try {
       // The future first: a value that is there at the same instant wins over the clock.
       const value = this.future.poll(cx);
       if (value !== PENDING) {
         this.timer.abandon(cx);
         this.settle(value);
-        return value;
+        return;
       }
     } catch (error) {
       this.timer.abandon(cx);
-      this.fail(this.late && error instanceof AbortError ? new TimeoutError(this.ms) : error, true);
-      return this.take();
+      this.refuse(this.late && error instanceof AbortError ? new TimeoutError(this.ms) : error);
+      return;
     }
     if (!this.late && this.timer.poll(cx) !== PENDING) {
       this.late = true;
-      this.future.abandon(cx);
-      return this.poll(cx); // Some end at once, an operation in flight with its completion.
+      // An operation in flight ends with its completion. What others wait for goes on, and so does
+      // a task: nothing of it is waited for here.
+      if (this.future.abandon(cx)) this.advance(cx);
+      else this.refuse(new TimeoutError(this.ms));
     }
-    return this.wait(cx);
-  }
-
-  override abandon(cx: Context): void {
-    if (this.settled || this.leave(cx.waker)) return;
-    this.future.abandon(cx);
-    this.timer.abandon(cx);
   }
 }
