@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import test from 'ava';
 import * as module from '../src/executor.ts';
+import { type Context, Future, PENDING, type Poll } from '../src/future.ts';
 import { op, Runtime, run, spawn, yieldNow } from '../src/index.ts';
-import { type Context, Future, PENDING, type Poll } from '../src/task.ts';
 import {
   child,
   descriptors,

@@ -2,8 +2,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { writeSync } from 'node:fs';
 import test from 'ava';
+import { Future as FutureClass, PENDING, type Poll } from '../src/future.ts';
 import { type Future, fromPromise, future, type JoinHandle, yieldNow } from '../src/index.ts';
-import { Future as FutureClass, PENDING, type Poll } from '../src/task.ts';
 import { failure, many, pipe, runtime, settle, until } from './support.ts';
 
 test('a handle gives the result of its task', async (t) => {

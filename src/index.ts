@@ -3,8 +3,8 @@
 //
 // I9: importing this opens nothing. The ring is made at the first use.
 
-import { existing } from './executor.ts';
 import { probe as ask, type Probe } from './probe.ts';
+import { existing } from './runtime.ts';
 
 export {
   AbortError,
@@ -14,22 +14,14 @@ export {
   TimeoutError,
   UnavailableError,
 } from './error.ts';
-export { Runtime, run, type Stats, spawn, yieldNow } from './executor.ts';
+export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
+export { fromPromise, future } from './generator.ts';
 export { type Awaitable, all, race } from './join.ts';
 export type { Options } from './kernel.ts';
 export { AT_FDCWD, type NopOptions, type Op, type OpOptions, type Ops, op } from './op.ts';
 export type { Probe } from './probe.ts';
-export {
-  Context,
-  Future,
-  fromPromise,
-  future,
-  JoinHandle,
-  PENDING,
-  type Poll,
-  type TaskSource,
-  type Waker,
-} from './task.ts';
+export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
+export { JoinHandle, type TaskSource } from './task.ts';
 export { sleep, Timer, timeout } from './timer.ts';
 
 /** What this machine can do, and why not. Never throws. */

@@ -2,7 +2,8 @@
 // Pair: crates/ringcore/src/join.rs
 
 import { typeError } from './error.ts';
-import { Composite, type Context, type Future, fromPromise, PENDING, type Poll } from './task.ts';
+import { type Context, type Future, PENDING, type Poll } from './future.ts';
+import { Composite, fromPromise } from './generator.ts';
 
 /** What the combinators take: futures, and promises as they are. */
 export type Awaitable<T> = Future<T> | PromiseLike<T>;

@@ -22,10 +22,11 @@ import {
   withoutStack,
   wrongRuntimeError,
 } from './error.ts';
-import { current, type Runtime } from './executor.ts';
+import { type Context, Outcome, type Poll } from './future.ts';
 import type { Reaction } from './promise.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
+import { current, type Runtime } from './runtime.ts';
 import { Lifecycle } from './slot.ts';
 import {
   INLINE_READ,
@@ -42,7 +43,6 @@ import {
   MAX_TRANSFER,
   NO_REGION,
 } from './sqe.ts';
-import { type Context, Outcome, type Poll } from './task.ts';
 
 /** What every operation takes as its last argument. */
 export interface OpOptions {

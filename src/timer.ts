@@ -2,10 +2,11 @@
 // Pair: crates/ringcore/src/timer.rs
 
 import { AbortError, TimeoutError } from './error.ts';
-import { current, type Runtime } from './executor.ts';
+import { type Context, Future, PENDING, type Poll } from './future.ts';
+import { Composite, fromPromise } from './generator.ts';
 import { checkMs, type Op, type OpOptions, Ops } from './op.ts';
 import type { Reaction } from './promise.ts';
-import { Composite, type Context, Future, fromPromise, PENDING, type Poll } from './task.ts';
+import { current, type Runtime } from './runtime.ts';
 
 // PAIR: Timer
 /** The future of `sleep`: one kernel timeout. */

@@ -2,13 +2,13 @@
 //! Pair: src/executor.ts
 
 use crate::error::{Error, Result};
-use crate::kernel::{signal_eventfd, Kernel, Options, DRAIN_BOUND};
+use crate::future::{Context, Future, Outcome};
+use crate::kernel::{signal_eventfd, DRAIN_BOUND};
 use crate::reactor::Reactor;
-use crate::ring::{Driver, Ring, Stats, Wait};
-use crate::task::{Abort, Context, Future, JoinHandle, Outcome, Poll, Task, TaskWaker};
+use crate::ring::Wait;
+use crate::task::{Abort, JoinHandle, Task, TaskWaker};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::{pin, Pin};
 use std::rc::Rc;
 use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,9 +60,26 @@ pub struct Executor {
 }
 
 impl Executor {
+  /// No tasks yet.
+  pub(crate) fn new(reactor: Reactor) -> Result<Rc<Executor>> {
+    // Not EFD_NONBLOCK: the ring reads it, and the kernel waits for it by polling.
+    let eventfd = crate::kernel::eventfd()?;
+    let parked = AtomicBool::new(false);
+    Ok(Rc::new(Executor {
+      reactor: RefCell::new(reactor),
+      tasks: RefCell::default(),
+      free: RefCell::default(),
+      serial: Cell::new(0),
+      ready: Arc::new(Ready { queue: Mutex::default(), parked, eventfd }),
+      wake_buffer: Box::default(),
+      wake_armed: Cell::new(false),
+      closed: Cell::new(false),
+    }))
+  }
+
   // PAIR: Executor.spawn
   /// Queues a task; it is polled in the next turn, not here.
-  fn spawn<F: Future + 'static>(self: &Rc<Self>, future: F) -> JoinHandle<F::Output> {
+  pub(crate) fn spawn<F: Future + 'static>(self: &Rc<Self>, future: F) -> JoinHandle<F::Output> {
     let outcome = Rc::new(RefCell::new(Outcome { value: None, waker: None, done: false }));
     let settled = outcome.clone();
     let future = Box::pin(async move {
@@ -87,7 +104,7 @@ impl Executor {
   // PAIR: Executor.turn
   /// One round of the loop. It blocks in step 4 when there is nothing to do and `done` is false:
   /// the caller's own future may have ended in step 1, and nothing would ever end that wait.
-  fn turn(self: &Rc<Self>, done: impl Fn() -> bool) {
+  pub(crate) fn turn(self: &Rc<Self>, done: impl Fn() -> bool) {
     // 1 poll: the tasks that are ready now. Those that wake themselves wait for the next round, so
     // that completions come in between (I8).
     for _ in 0..self.ready.len() {
@@ -148,6 +165,20 @@ impl Executor {
       entry.future = Some(future);
     }
   }
+
+  // PAIR: Executor.close
+  /// Drops every task, then closes the ring (I7). False: something did not end in time.
+  pub(crate) fn close(self: &Rc<Self>) -> bool {
+    if self.closed.replace(true) {
+      return true;
+    }
+    let _entered = Entered::new(self);
+    let mut places = self.tasks.borrow_mut();
+    let tasks: Vec<Option<Task>> = places.iter_mut().map(Option::take).collect();
+    drop(places);
+    drop(tasks); // Their operations are abandoned here.
+    self.reactor.borrow_mut().close(DRAIN_BOUND)
+  }
 }
 
 impl Abort for Executor {
@@ -169,92 +200,6 @@ impl Abort for Executor {
   }
 }
 
-// PAIR: Runtime
-/// A ring of its own and the tasks on it. It belongs to the thread that made it (I6).
-pub struct Runtime {
-  executor: Rc<Executor>,
-}
-
-impl Runtime {
-  /// A runtime on the kernel's ring.
-  pub fn new(options: Options) -> Result<Runtime> {
-    Runtime::with_driver(Box::new(Kernel::open(&options)?), options)
-  }
-
-  /// A runtime on any driver; the tests use the mock.
-  pub fn with_driver(driver: Box<dyn Driver>, options: Options) -> Result<Runtime> {
-    let ring = Ring::new(driver, options.memory_limit)?;
-    // Not EFD_NONBLOCK: the ring reads it, and the kernel waits for it by polling.
-    let eventfd = crate::kernel::eventfd()?;
-    let executor = Executor {
-      reactor: RefCell::new(Reactor::new(ring)),
-      tasks: RefCell::default(),
-      free: RefCell::default(),
-      serial: Cell::new(0),
-      ready: Arc::new(Ready { queue: Mutex::default(), parked: AtomicBool::new(false), eventfd }),
-      wake_buffer: Box::default(),
-      wake_armed: Cell::new(false),
-      closed: Cell::new(false),
-    };
-    Ok(Runtime { executor: Rc::new(executor) })
-  }
-
-  // PAIR: Runtime.run
-  /// Runs turns until the future has ended. Other tasks live on, and go on in the next `run`.
-  pub fn run<F: Future + 'static>(&self, future: F) -> F::Output {
-    let entered = Entered::new(&self.executor);
-    let mut handle = pin!(self.executor.spawn(future));
-    loop {
-      if let Some(value) = handle.as_mut().get_mut().outcome.borrow_mut().value.take() {
-        drop(entered);
-        return value.expect("the handle of `run` is not given to anybody who could abort it");
-      }
-      self.executor.turn(|| handle.finished());
-    }
-  }
-
-  // PAIR: Runtime.spawn
-  /// Queues a task that runs while somebody calls `run`.
-  pub fn spawn<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-    self.executor.spawn(future)
-  }
-
-  // PAIR: Runtime.stats
-  /// Counters since the ring was made.
-  pub fn stats(&self) -> Stats {
-    self.executor.reactor.borrow().ring.stats
-  }
-
-  /// Operations between push and last CQE.
-  pub fn in_flight(&self) -> usize {
-    self.executor.reactor.borrow().ring.in_flight()
-  }
-
-  // PAIR: Runtime.close
-  /// Aborts all tasks and closes the ring (I7). `Drop` does the same.
-  pub fn close(&self) -> bool {
-    if self.executor.closed.replace(true) {
-      return true;
-    }
-    let _entered = Entered::new(&self.executor);
-    let mut places = self.executor.tasks.borrow_mut();
-    let tasks: Vec<Option<Task>> = places.iter_mut().map(Option::take).collect();
-    drop(places);
-    drop(tasks); // Their operations are abandoned here.
-    let closed = self.executor.reactor.borrow_mut().close(DRAIN_BOUND);
-    closed.unwrap_or(false)
-  }
-}
-
-impl Drop for Runtime {
-  fn drop(&mut self) {
-    if !self.close() {
-      // I7: the kernel may still write the wake-up's 8 bytes; they stay.
-      std::mem::forget(self.executor.clone());
-    }
-  }
-}
-
 impl Drop for Executor {
   fn drop(&mut self) {
     crate::ring::close_now(self.ready.eventfd);
@@ -262,10 +207,10 @@ impl Drop for Executor {
 }
 
 /// Makes an executor the thread's current one, for as long as it lives.
-struct Entered;
+pub(crate) struct Entered;
 
 impl Entered {
-  fn new(executor: &Rc<Executor>) -> Entered {
+  pub(crate) fn new(executor: &Rc<Executor>) -> Entered {
     CURRENT.with_borrow_mut(|current| current.push(executor.clone()));
     Entered
   }
@@ -280,39 +225,4 @@ impl Drop for Entered {
 /// The runtime that polls right now. Operations bind to it at their first poll.
 pub(crate) fn current() -> Result<Rc<Executor>> {
   CURRENT.with_borrow(|current| current.last().cloned()).ok_or(Error::WrongRuntime)
-}
-
-// PAIR: spawn
-/// Queues a task on the runtime that polls the caller.
-pub fn spawn<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-  current().expect("spawn is called inside of a task; outside, use Runtime::spawn").spawn(future)
-}
-
-// PAIR: run
-/// Runs one future on a runtime of its own with default options.
-pub fn run<F: Future + 'static>(future: F) -> Result<F::Output> {
-  Ok(Runtime::new(Options::default())?.run(future))
-}
-
-// PAIR: yieldNow
-/// Lets every other ready task and the ring have a turn.
-pub fn yield_now() -> YieldNow {
-  YieldNow { yielded: false }
-}
-
-/// The future of `yield_now`.
-pub struct YieldNow {
-  yielded: bool,
-}
-
-impl Future for YieldNow {
-  type Output = ();
-
-  fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-    if std::mem::replace(&mut self.yielded, true) {
-      return Poll::Ready(());
-    }
-    cx.waker().wake_by_ref();
-    Poll::Pending
-  }
 }

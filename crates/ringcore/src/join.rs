@@ -1,7 +1,7 @@
 //! Several futures as one: the first, or all.
 //! Pair: src/join.ts
 
-use crate::task::{Context, Future, Poll};
+use crate::future::{Context, Future, Poll};
 use std::pin::Pin;
 
 // PAIR: race

@@ -7,10 +7,10 @@
 
 use crate::error::{errno_error, Error, Result};
 use crate::executor::{current, Executor};
+use crate::future::{Context, Future, Poll};
 use crate::ring::Input;
 use crate::slot::{Held, Key};
 use crate::sqe::*;
-use crate::task::{Context, Future, Poll};
 use std::any::Any;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;

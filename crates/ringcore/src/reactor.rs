@@ -1,7 +1,6 @@
 //! The reactor: which completion wakes whom.
 //! Pair: src/reactor.ts
 
-use crate::error::Result;
 use crate::ring::{Event, Input, Ring, Wait};
 use crate::slot::{Held, Key, Lifecycle, Owner};
 use crate::sqe::Sqe;
@@ -90,9 +89,9 @@ impl Reactor {
 
   // PAIR: Reactor.close
   /// I7 for the pure Rust runtime: everything ends, wakers are called, memory is free or leaked.
-  pub fn close(&mut self, bound: Duration) -> Result<bool> {
+  pub fn close(&mut self, bound: Duration) -> bool {
     let drained = self.ring.close(bound, &mut self.events);
     self.deliver();
-    Ok(drained)
+    drained
   }
 }

@@ -1,26 +1,15 @@
-//! Futures, wakers and tasks. "Rust gives it, TypeScript builds it."
+//! Tasks: spawned futures, and the handles that wait for them.
 //! Pair: src/task.ts
 
 use crate::error::{Error, Result};
 use crate::executor::Ready;
+use crate::future::{Context, Future, Outcome, Poll};
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::task::Wake;
-
-// PAIR: Poll
-pub use std::task::Poll;
-
-// PAIR: Waker
-pub use std::task::Waker;
-
-// PAIR: Context
-pub use std::task::Context;
-
-// PAIR: Future
-pub use std::future::Future;
 
 /// What a task's waker points to: where its task stands in line. It is shared with other threads,
 /// so it names the task by number and never touches it.
@@ -42,26 +31,6 @@ impl Wake for TaskWaker {
   fn wake_by_ref(self: &Arc<Self>) {
     if !self.queued.swap(true, Ordering::AcqRel) {
       self.ready.push(self.task, self.serial);
-    }
-  }
-}
-
-/// The outcome of a task, shared by the task and its handle.
-pub(crate) struct Outcome<T> {
-  pub value: Option<Result<T>>,
-  pub waker: Option<Waker>,
-  pub done: bool,
-}
-
-impl<T> Outcome<T> {
-  /// Settles once; later calls change nothing.
-  pub fn settle(&mut self, value: Result<T>) {
-    if !self.done {
-      self.done = true;
-      self.value = Some(value);
-      if let Some(waker) = self.waker.take() {
-        waker.wake();
-      }
     }
   }
 }

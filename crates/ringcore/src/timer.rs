@@ -2,8 +2,8 @@
 //! Pair: src/timer.ts
 
 use crate::error::{Error, Result};
+use crate::future::{Context, Future, Poll};
 use crate::op::{self, Op};
-use crate::task::{Context, Future, Poll};
 use std::pin::Pin;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Regions: no two overlap, and none is the kernel's twice (I1, I2).
+//! PAIR: only-rust buffer.rs -- ranges are checked in Rust, whatever TypeScript writes
 
 use proptest::prelude::*;
 use ringcore::buffer::{class_bytes, Regions, CLASSES};
@@ -19,10 +20,7 @@ fn a_region_outside_its_range_or_unknown_is_refused() {
     (id + 100_000, 0, 0),
     (u32::MAX, 0, 0),
   ] {
-    assert!(
-      regions.hold(id, offset, len).is_none(),
-      "{id} {offset} {len}"
-    );
+    assert!(regions.hold(id, offset, len).is_none(), "{id} {offset} {len}");
   }
   assert!(regions.hold(id, 512, 0).is_some());
   regions.release(u32::MAX); // Nobody's: no effect.

@@ -1,4 +1,4 @@
-// PAIR: only-typescript buffer.spec.ts -- Rust futures own their buffers, nobody can detach them
+// PAIR: only-typescript views.spec.ts -- Rust futures own their buffers, nobody can detach them
 import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
