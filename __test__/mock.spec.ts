@@ -1,4 +1,4 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { AT_FDCWD, all, type Future, type Op, Runtime, race, yieldNow } from '../src/index.ts';
 import { type Faults, Mock, patternOf, Random } from '../src/mock.ts';
 import { Lifecycle } from '../src/slot.ts';
@@ -217,7 +217,9 @@ class Simulation {
   }
 }
 
-test('every operation, region and descriptor ends exactly once whatever the kernel does', async (t) => {
+test('every operation region and descriptor ends exactly once whatever the kernel does', everyEnd);
+
+async function everyEnd(t: ExecutionContext): Promise<void> {
   t.timeout(stress ? 1_800_000 : 110_000);
   let steps = 0;
   for (let i = 0; i < SEEDS; i++) {
@@ -231,4 +233,4 @@ test('every operation, region and descriptor ends exactly once whatever the kern
     }
   }
   t.true(steps > (SEEDS * STEPS) / 3, `${steps} steps were taken`);
-});
+}

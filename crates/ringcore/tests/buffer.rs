@@ -39,7 +39,7 @@ fn growing_beyond_the_limit_is_an_error_at_the_call() {
 }
 
 proptest! {
-  #![proptest_config(ProptestConfig::with_cases(64))]
+  #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
   // PAIR: only-rust -- addresses exist on this side of the border only
   #[test]
