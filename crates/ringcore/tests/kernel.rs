@@ -29,35 +29,27 @@ fn a_flag_that_the_kernel_does_not_know_is_stepped_down_from() {
     "CLAMP",
     "NO_SQARRAY",
   ] {
-    let (ring, flags) = step_down(&Options::default(), |entries, cq, flags| {
-      match flags.names().contains(&flag) {
+    let (ring, flags) =
+      step_down(&Options::default(), |entries, cq, flags| match flags.names().contains(&flag) {
         true => Err(refused(libc::EINVAL)),
         false => setup(entries, cq, flags),
-      }
-    })
-    .unwrap_or_else(|error| panic!("without {flag}: {error}"));
+      })
+      .unwrap_or_else(|error| panic!("without {flag}: {error}"));
     assert!(!flags.names().contains(&flag));
     assert!(ring.params().sq_entries() >= 256, "it works without {flag}");
   }
-  let (_ring, flags) = step_down(&Options::default(), |entries, cq, flags| {
-    match flags == SetupFlags::default() {
+  let (_ring, flags) =
+    step_down(&Options::default(), |entries, cq, flags| match flags == SetupFlags::default() {
       true => setup(entries, cq, flags),
       false => Err(refused(libc::EINVAL)),
-    }
-  })
-  .expect("the last step has no flag at all");
+    })
+    .expect("the last step has no flag at all");
   assert!(flags.names().is_empty());
 }
 
 #[test]
 fn other_refusals_are_not_tried_again_and_no_memory_halves_the_entries() {
-  for errno in [
-    libc::EPERM,
-    libc::ENOSYS,
-    libc::EOPNOTSUPP,
-    libc::EMFILE,
-    libc::ENFILE,
-  ] {
+  for errno in [libc::EPERM, libc::ENOSYS, libc::EOPNOTSUPP, libc::EMFILE, libc::ENFILE] {
     let mut tries = 0;
     let result = step_down(&Options::default(), |_, _, _| -> io::Result<()> {
       tries += 1;
@@ -80,11 +72,7 @@ fn other_refusals_are_not_tried_again_and_no_memory_halves_the_entries() {
 
 #[allow(unsafe_code)]
 fn poll_in(fd: i32, limit_ms: i32) -> bool {
-  let mut poll = libc::pollfd {
-    fd,
-    events: libc::POLLIN,
-    revents: 0,
-  };
+  let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
   // SAFETY: I1: one struct of this function's own, alive for the whole call.
   unsafe { libc::poll(&mut poll, 1, limit_ms) == 1 }
 }
@@ -108,11 +96,7 @@ fn no_wake_up_is_lost_however_the_completion_races_the_park() {
         len: 1,
         ..Sqe::default()
       };
-      let nop = Sqe {
-        opcode: IORING_OP_NOP as u8,
-        flags: IOSQE_ASYNC as u8,
-        ..Sqe::default()
-      };
+      let nop = Sqe { opcode: IORING_OP_NOP as u8, flags: IOSQE_ASYNC as u8, ..Sqe::default() };
       kernel.push(if random.chance(50) { &timer } else { &nop });
       in_flight += 1;
     }
@@ -142,11 +126,7 @@ fn opcodes_and_flags_have_the_numbers_of_the_kernel() {
     ("NOP", IORING_OP_NOP, opcode::Nop::CODE),
     ("POLL_ADD", IORING_OP_POLL_ADD, opcode::PollAdd::CODE),
     ("TIMEOUT", IORING_OP_TIMEOUT, opcode::Timeout::CODE),
-    (
-      "ASYNC_CANCEL",
-      IORING_OP_ASYNC_CANCEL,
-      opcode::AsyncCancel::CODE,
-    ),
+    ("ASYNC_CANCEL", IORING_OP_ASYNC_CANCEL, opcode::AsyncCancel::CODE),
     ("OPENAT", IORING_OP_OPENAT, opcode::OpenAt::CODE),
     ("CLOSE", IORING_OP_CLOSE, opcode::Close::CODE),
     ("READ", IORING_OP_READ, opcode::Read::CODE),
@@ -160,14 +140,10 @@ fn opcodes_and_flags_have_the_numbers_of_the_kernel() {
     eprintln!("NOT COMPARED with linux/io_uring.h, which is not on this machine");
     return;
   };
-  let start = header
-    .find("enum io_uring_op {")
-    .expect("the enum is there");
+  let start = header.find("enum io_uring_op {").expect("the enum is there");
   let body = header[start..].split('}').next().unwrap();
   let words = body.split(|c: char| !c.is_alphanumeric() && c != '_');
-  let names: Vec<&str> = words
-    .filter(|word| word.starts_with("IORING_OP_"))
-    .collect();
+  let names: Vec<&str> = words.filter(|word| word.starts_with("IORING_OP_")).collect();
   for (name, value, _) in ours {
     let place = names.iter().position(|word| word[10..] == *name);
     assert_eq!(place, Some(value as usize), "{name} in linux/io_uring.h");

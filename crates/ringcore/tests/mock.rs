@@ -109,10 +109,7 @@ impl Simulation {
   fn push(&mut self) {
     let kind = self.plan.below(100);
     let (mut input, mut region) = (None, None);
-    let mut sqe = Sqe {
-      fd: 3,
-      ..Sqe::default()
-    };
+    let mut sqe = Sqe { fd: 3, ..Sqe::default() };
     let (mut held, mut bytes) = (Held::Nothing, std::ptr::null_mut());
     sqe.opcode = match kind {
       0..=44 => {
@@ -145,15 +142,8 @@ impl Simulation {
     let opcode = sqe.opcode as u32;
     let key = self.ring.push(sqe, Input(input.as_deref()), held, owner);
     self.started += 1;
-    let known = Known {
-      opcode,
-      region,
-      bytes,
-    };
-    assert!(
-      self.known.insert(key, known).is_none(),
-      "a key names one operation"
-    );
+    let known = Known { opcode, region, bytes };
+    assert!(self.known.insert(key, known).is_none(), "a key names one operation");
   }
 
   fn any(&mut self) -> Option<Key> {
@@ -167,10 +157,7 @@ impl Simulation {
     for event in std::mem::take(&mut self.events) {
       let known = self.known.remove(&event.key);
       let known = known.unwrap_or_else(|| panic!("{:?} settled twice", event.key));
-      assert!(
-        !self.abandoned.contains(&event.key),
-        "an abandoned operation has nobody to tell"
-      );
+      assert!(!self.abandoned.contains(&event.key), "an abandoned operation has nobody to tell");
       self.settled += 1;
       if known.opcode == IORING_OP_READ && event.res > 0 {
         let got = unsafe_bytes(known.bytes, event.res as usize);

@@ -3,12 +3,7 @@
 use ringcore::probe::{explain, probe, Surroundings};
 
 fn around(io_uring_disabled: Option<i32>) -> Surroundings {
-  Surroundings {
-    kernel: "6.1.0-test".into(),
-    io_uring_disabled,
-    memlock: 65536,
-    nofile: 1024,
-  }
+  Surroundings { kernel: "6.1.0-test".into(), io_uring_disabled, memlock: 65536, nofile: 1024 }
 }
 
 #[test]

@@ -26,11 +26,7 @@ struct Script {
 
 impl Script {
   fn complete(&mut self, user_data: u64, res: i32) {
-    self.cq.push_back(Cqe {
-      user_data,
-      res,
-      flags: 0,
-    });
+    self.cq.push_back(Cqe { user_data, res, flags: 0 });
   }
 
   fn taken(&self, opcode: u32) -> Vec<Sqe> {
@@ -108,36 +104,21 @@ fn path_of(address: u64) -> String {
 
 fn scripted(entries: usize) -> (Ring, Rc<RefCell<Script>>) {
   let script = Rc::new(RefCell::new(Script::default()));
-  let driver = Scripted {
-    script: script.clone(),
-    entries,
-  };
+  let driver = Scripted { script: script.clone(), entries };
   (Ring::new(Box::new(driver), usize::MAX).unwrap(), script)
 }
 
 fn kernel(entries: u32, cq_entries: u32) -> Ring {
-  let options = Options {
-    entries,
-    cq_entries,
-    ..Options::default()
-  };
+  let options = Options { entries, cq_entries, ..Options::default() };
   Ring::new(Box::new(Kernel::open(&options).unwrap()), usize::MAX).unwrap()
 }
 
 fn entry(opcode: u32) -> Sqe {
-  Sqe {
-    opcode: opcode as u8,
-    fd: -1,
-    ..Sqe::default()
-  }
+  Sqe { opcode: opcode as u8, fd: -1, ..Sqe::default() }
 }
 
 fn nop(result: i32) -> Sqe {
-  Sqe {
-    op_flags: IORING_NOP_INJECT_RESULT,
-    len: result as u32,
-    ..entry(IORING_OP_NOP)
-  }
+  Sqe { op_flags: IORING_NOP_INJECT_RESULT, len: result as u32, ..entry(IORING_OP_NOP) }
 }
 
 fn push(ring: &mut Ring, sqe: Sqe, ticket: u32) -> Key {
@@ -175,10 +156,7 @@ fn a_submission_queue_of_one_entry_serves_a_thousand_operations() {
     }
     let events = drain(&mut ring);
     assert_eq!(tickets(&events), (0..1000).collect::<Vec<_>>());
-    assert!(events
-      .iter()
-      .enumerate()
-      .all(|(i, event)| event.res == i as i32));
+    assert!(events.iter().enumerate().all(|(i, event)| event.res == i as i32));
     assert!(ring.close(Duration::from_secs(5), &mut Vec::new()));
   }
 }
@@ -220,9 +198,7 @@ fn eintr_eagain_and_ebusy_of_enter_lose_nothing() {
     let expected: Vec<u64> = keys.iter().map(|key| key.user_data()).collect();
     let got: Vec<u64> = taken.iter().map(|sqe| sqe.user_data).collect();
     assert_eq!(got, expected, "after {errnos:?}");
-    expected
-      .iter()
-      .for_each(|key| script.borrow_mut().complete(*key, 0));
+    expected.iter().for_each(|key| script.borrow_mut().complete(*key, 0));
     assert_eq!(drain(&mut ring).len(), 10);
   }
 }
@@ -233,11 +209,7 @@ fn ebadr_fails_every_operation_once_and_ends_the_ring() {
   let growth = ring.regions.grow(1).unwrap();
   let id = growth.first;
   let address = ring.regions.hold(id, 0, 10).unwrap();
-  let read = Sqe {
-    addr: address as u64,
-    len: 10,
-    ..entry(IORING_OP_READ)
-  };
+  let read = Sqe { addr: address as u64, len: 10, ..entry(IORING_OP_READ) };
   ring.push(read, Input(None), Held::Region(id), Owner::Ticket(0));
   for i in 1..10 {
     push(&mut ring, nop(0), i);
@@ -292,10 +264,7 @@ fn a_cancelled_operation_of_the_backlog_never_reaches_the_kernel() {
   assert!(ring.cancel(waiting));
   let mut events = Vec::new();
   ring.reap(&mut events, 10);
-  assert_eq!(
-    (tickets(&events), events[0].res),
-    (vec![1], -libc::ECANCELED)
-  );
+  assert_eq!((tickets(&events), events[0].res), (vec![1], -libc::ECANCELED));
   assert!(!ring.cancel(waiting), "it has ended");
   for _ in 0..5 {
     ring.submit(Wait::No);
@@ -358,18 +327,11 @@ fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
 fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
   let (mut ring, script) = scripted(64);
   let growth = ring.regions.grow(9).unwrap();
-  let long = Sqe {
-    len: 400 << 10,
-    addr: growth.slab.base() as u64,
-    ..entry(IORING_OP_READ)
-  };
+  let long = Sqe { len: 400 << 10, addr: growth.slab.base() as u64, ..entry(IORING_OP_READ) };
   for i in 0..10 {
     push(&mut ring, long, i);
   }
-  let away = Sqe {
-    flags: IOSQE_ASYNC as u8,
-    ..long
-  };
+  let away = Sqe { flags: IOSQE_ASYNC as u8, ..long };
   for i in 10..20 {
     push(&mut ring, away, i);
   }
@@ -378,10 +340,7 @@ fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
     let before = script.borrow().taken.len();
     ring.submit(Wait::No);
     let script = script.borrow();
-    let bytes: usize = script.taken[before..]
-      .iter()
-      .map(|(sqe, _)| sqe.inline_bytes())
-      .sum();
+    let bytes: usize = script.taken[before..].iter().map(|(sqe, _)| sqe.inline_bytes()).sum();
     assert!(bytes <= ENTER_BYTES as usize, "{bytes} in one enter");
     enters.push(bytes);
   }
@@ -427,13 +386,8 @@ fn a_ring_that_closes_waits_for_what_is_in_flight() {
   let growth = ring.regions.grow(1).unwrap();
   for i in 0..20 {
     let address = ring.regions.hold(growth.first + i, 0, 100).unwrap();
-    let read = Sqe {
-      fd: pipe[0],
-      off: u64::MAX,
-      addr: address as u64,
-      len: 100,
-      ..entry(IORING_OP_READ)
-    };
+    let read =
+      Sqe { fd: pipe[0], off: u64::MAX, addr: address as u64, len: 100, ..entry(IORING_OP_READ) };
     let held = Held::Region(growth.first + i);
     ring.push(read, Input(None), held, Owner::Ticket(i));
   }
@@ -453,11 +407,7 @@ fn a_driver_that_never_completes_is_left_after_the_bound_and_its_memory_stays() 
   let growth = ring.regions.grow(1).unwrap();
   let address = ring.regions.hold(growth.first, 0, 4096).unwrap();
   fill(address, 0x5a);
-  let read = Sqe {
-    addr: address as u64,
-    len: 4096,
-    ..entry(IORING_OP_READ)
-  };
+  let read = Sqe { addr: address as u64, len: 4096, ..entry(IORING_OP_READ) };
   let held = Held::Region(growth.first);
   ring.push(read, Input(None), held, Owner::Ticket(0));
   ring.submit(Wait::No);

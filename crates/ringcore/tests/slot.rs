@@ -14,9 +14,8 @@ fn cases() -> u32 {
 #[test]
 fn a_freed_place_is_used_again_first() {
   let mut slots = Slots::default();
-  let keys: Vec<Key> = (0..4)
-    .map(|i| slots.insert(Owner::Ticket(i), Held::Nothing, false))
-    .collect();
+  let keys: Vec<Key> =
+    (0..4).map(|i| slots.insert(Owner::Ticket(i), Held::Nothing, false)).collect();
   assert!(slots.remove(keys[1]).is_some());
   assert!(slots.remove(keys[2]).is_some());
   let again = slots.insert(Owner::Ticket(9), Held::Nothing, false);
@@ -25,7 +24,9 @@ fn a_freed_place_is_used_again_first() {
 }
 
 proptest! {
-  #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+  #![proptest_config(ProptestConfig {
+    failure_persistence: None, ..ProptestConfig::with_cases(cases())
+  })]
 
   // PAIR: only-rust -- the generation is kept in Rust, TypeScript has tickets
   #[test]
