@@ -14,7 +14,7 @@ test('a freed place is used again first', (t) => {
   t.is(slots.size, 3);
 });
 
-// PAIR: only-typescript -- Rust's keys have generations, tickets have none and are only freed places
+// PAIR: only-typescript -- a key has a generation, a ticket is only a place
 test('a ticket stands for its own operation from insert to remove', (t) => {
   const property = fc.property(fc.array(fc.nat(99), { maxLength: 400 }), (steps) => {
     const slots = new Slots<object>();

@@ -1,4 +1,5 @@
 //! The ring over a driver that does what the test says, over the mock, and over the kernel.
+// PAIR: only-rust ring.rs -- TypeScript writes lists of descriptors and never sees the SQ itself
 
 use ringcore::cqe::{Cqe, ENTER_BYTES};
 use ringcore::kernel::{Kernel, Options};

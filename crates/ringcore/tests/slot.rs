@@ -24,7 +24,9 @@ fn a_freed_place_is_used_again_first() {
 }
 
 proptest! {
-  #![proptest_config(ProptestConfig::with_cases(cases()))]
+  #![proptest_config(ProptestConfig {
+    failure_persistence: None, ..ProptestConfig::with_cases(cases())
+  })]
 
   // PAIR: only-rust -- the generation is kept in Rust, TypeScript has tickets
   #[test]

@@ -1,12 +1,11 @@
 //! Regions: no two overlap, and none is the kernel's twice (I1, I2).
-//! PAIR: only-rust buffer.rs -- ranges are checked in Rust, whatever TypeScript writes
+// PAIR: only-rust region.rs -- addresses and ranges are checked in Rust, whatever TypeScript writes
 
 use proptest::prelude::*;
 use ringcore::buffer::{class_bytes, Regions, CLASSES};
 use ringcore::error::Error;
 use std::collections::HashSet;
 
-// PAIR: only-rust -- ranges are checked in Rust, whatever TypeScript writes into a descriptor
 #[test]
 fn a_region_outside_its_range_or_unknown_is_refused() {
   let mut regions = Regions::new(usize::MAX);
@@ -26,7 +25,6 @@ fn a_region_outside_its_range_or_unknown_is_refused() {
   regions.release(u32::MAX); // Nobody's: no effect.
 }
 
-// PAIR: only-rust -- the limit is a number of Regions in Rust; in TypeScript it is the driver's
 #[test]
 fn growing_beyond_the_limit_is_an_error_at_the_call() {
   let mut regions = Regions::new(1 << 20);
@@ -37,9 +35,10 @@ fn growing_beyond_the_limit_is_an_error_at_the_call() {
 }
 
 proptest! {
-  #![proptest_config(ProptestConfig::with_cases(64))]
+  #![proptest_config(ProptestConfig {
+    failure_persistence: None, ..ProptestConfig::with_cases(64)
+  })]
 
-  // PAIR: only-rust -- addresses exist on this side of the border only
   #[test]
   fn regions_do_not_overlap_and_are_held_once(
     classes in prop::collection::vec(0usize..CLASSES, 1..6),
