@@ -1,6 +1,6 @@
 // Pair: crates/ringcore/tests/timer.rs
 import test from 'ava';
-import { current } from '../src/executor.ts';
+import { current } from '../src/runtime.ts';
 import {
   AbortError,
   fromPromise,

@@ -3,7 +3,7 @@
 //! The twin of the `tasks` variant of benchmark/cases/reads.mjs: the same loops, the same sequence
 //! of blocks, the same median over slices of time, one JSON line.
 
-use ringcore::executor::Runtime;
+use ringcore::runtime::Runtime;
 use ringcore::kernel::Options;
 use ringcore::op;
 use std::cell::RefCell;
