@@ -137,7 +137,7 @@ for (const [name, program, args] of programs) {
     `${name}: a slow non-blocking pipe gets everything, and keeps its flags`,
     async (t) => {
       const path = file(`${name}-slow`, large.subarray(0, 3_000_000));
-      // The description is shared: the flag is set before the program starts and looked at after it.
+      // The description is shared: the flag is set before the program and looked at after it.
       const script = `
 import fcntl, os, subprocess, sys, time, hashlib
 r, w = os.pipe()

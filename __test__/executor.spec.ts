@@ -3,9 +3,9 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import test from 'ava';
-import * as module from '../src/runtime.ts';
 import { type Context, Future, PENDING, type Poll } from '../src/future.ts';
 import { op, Runtime, run, spawn, yieldNow } from '../src/index.ts';
+import * as module from '../src/runtime.ts';
 import {
   child,
   descriptors,

@@ -1,6 +1,5 @@
 // Pair: crates/ringcore/tests/timer.rs
 import test from 'ava';
-import { current } from '../src/runtime.ts';
 import {
   AbortError,
   fromPromise,
@@ -11,6 +10,7 @@ import {
   TimeoutError,
   timeout,
 } from '../src/index.ts';
+import { current } from '../src/runtime.ts';
 import { child, failure, many, settle, until } from './support.ts';
 
 // sleep and timeout belong to the thread's default runtime, so these tests take turns.

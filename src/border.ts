@@ -5,11 +5,23 @@
 // same bits unsigned. I6: this memory is touched by the ring's own thread only.
 
 import * as C from './cqe.ts';
-import type { Driver } from './ring.ts';
+import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
 
 const DESCRIPTORS = C.BORDER_DESCRIPTORS >> 2;
 const COMPLETIONS = C.BORDER_COMPLETIONS >> 2;
+
+/** The low word of a 64-bit offset; -1 is the file position, or a stream. */
+export function low(offset: number | bigint): number {
+  if (typeof offset === 'bigint') return Number(BigInt.asIntN(32, offset));
+  return offset === -1 ? -1 : offset | 0;
+}
+
+/** Its high word. */
+export function high(offset: number | bigint): number {
+  if (typeof offset === 'bigint') return Number(BigInt.asIntN(32, offset >> 32n));
+  return offset === -1 ? -1 : Math.floor(offset / 0x100000000) | 0;
+}
 
 // PAIR: Border
 /** The shared memory of one ring. */

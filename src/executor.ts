@@ -2,9 +2,9 @@
 // Pair: crates/ringcore/src/executor.rs
 
 import * as C from './cqe.ts';
+import type { Driver } from './driver.ts';
 import { RESOLVED } from './promise.ts';
 import { Reactor } from './reactor.ts';
-import type { Driver } from './ring.ts';
 import type { Runtime } from './runtime.ts';
 import { type JoinHandle, Task, type TaskSource } from './task.ts';
 

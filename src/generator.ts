@@ -117,7 +117,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
 }
 
 /**
- * Futures as one. Its parts are polled with a context of its own: they wake it, and it wakes whoever
+ * Futures as one. Its parts are polled with a context of its own: they wake it, it wakes whoever
  * polls it, so that any number of tasks may wait for it and come and go. Abandoned by the last one,
  * it abandons its parts and ends when each of them has ended.
  */

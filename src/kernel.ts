@@ -4,8 +4,8 @@
 import { native } from './binding.ts';
 import type { Growth } from './buffer.ts';
 import * as C from './cqe.ts';
+import type { Driver } from './driver.ts';
 import { checkInteger, rangeError, typeError, UnavailableError } from './error.ts';
-import type { Driver } from './ring.ts';
 
 // PAIR: Options
 /** How a ring is made. */

@@ -7,7 +7,7 @@
 
 import { classBytes, type Growth } from './buffer.ts';
 import * as C from './cqe.ts';
-import type { Driver } from './ring.ts';
+import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
 import { type Region, type Taken, World } from './world.ts';
 

@@ -2,7 +2,7 @@
 // Pair: crates/ringcore/src/reactor.rs
 
 import * as C from './cqe.ts';
-import type { Driver, Entry } from './ring.ts';
+import type { Driver, Entry } from './driver.ts';
 import { Ring } from './ring.ts';
 
 /** What the reactor needs of an operation. */

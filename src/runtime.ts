@@ -3,14 +3,15 @@
 
 import { internalError } from './binding.ts';
 import * as C from './cqe.ts';
+import type { Driver } from './driver.ts';
 import { closedError, RingcoreError, typeError } from './error.ts';
 import { Executor } from './executor.ts';
 import { type Context, Future, late, PENDING, type Poll } from './future.ts';
 import { type CheckedOptions, checkOptions, Kernel, type Options } from './kernel.ts';
-import { type Op, Ops } from './op.ts';
+import type { Op } from './op.ts';
+import { Ops } from './ops.ts';
 import type { Wake } from './probe.ts';
 import { promiseOf } from './promise.ts';
-import type { Driver } from './ring.ts';
 import type { JoinHandle, TaskSource } from './task.ts';
 
 /** Counters of a runtime since it was made. */

@@ -1,10 +1,12 @@
 // Time: sleep, and a limit on any future.
 // Pair: crates/ringcore/src/timer.rs
 
+import { checkMs } from './check.ts';
 import { AbortError, TimeoutError } from './error.ts';
 import { type Context, Future, PENDING, type Poll } from './future.ts';
 import { Composite, fromPromise } from './generator.ts';
-import { checkMs, type Op, type OpOptions, Ops } from './op.ts';
+import type { Op, OpOptions } from './op.ts';
+import { Ops } from './ops.ts';
 import type { Reaction } from './promise.ts';
 import { current, type Runtime } from './runtime.ts';
 

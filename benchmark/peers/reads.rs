@@ -3,9 +3,9 @@
 //! The twin of the `tasks` variant of benchmark/cases/reads.mjs: the same loops, the same sequence
 //! of blocks, the same median over slices of time, one JSON line.
 
-use ringcore::runtime::Runtime;
 use ringcore::kernel::Options;
 use ringcore::op;
+use ringcore::runtime::Runtime;
 use std::cell::RefCell;
 use std::fs::{read_to_string, File};
 use std::io::{Error, Read};

@@ -29,6 +29,23 @@ const MAX_TICKET: u32 = 1 << 24;
 /// One descriptor, copied out of shared memory before it is looked at.
 type Descriptor = [u32; DESCRIPTOR_WORDS as usize];
 
+/// What the kernel reads when it takes the entry.
+enum Inputs {
+  None,
+  Path(Vec<u8>),
+  Time([u8; 16]),
+}
+
+impl Inputs {
+  fn bytes(&self) -> Option<&[u8]> {
+    match self {
+      Inputs::None => None,
+      Inputs::Path(path) => Some(path),
+      Inputs::Time(time) => Some(time),
+    }
+  }
+}
+
 // PAIR: Border
 /// A ring and the memory through which TypeScript drives it.
 pub struct Border {
@@ -136,25 +153,47 @@ impl Border {
   /// One descriptor becomes an operation, or an errno for its ticket.
   fn start(&mut self, d: &Descriptor) -> std::result::Result<(), i32> {
     let word = |index: u32| d[index as usize];
-    let (opcode, ticket, fd) = (word(D_OPCODE), word(D_TICKET), word(D_FD) as i32);
-    let sqe_flags = word(D_SQE_FLAGS);
-    if word(D_FLAGS) != 0 || word(D_WORD2) != 0 || d[13..].iter().any(|word| *word != 0) {
-      return Err(libc::EINVAL);
-    }
-    if sqe_flags & !IOSQE_ASYNC != 0 {
+    let ticket = word(D_TICKET);
+    let reserved = word(D_FLAGS) | word(D_WORD2) | d[13] | d[14] | d[15];
+    if reserved != 0 || word(D_SQE_FLAGS) & !IOSQE_ASYNC != 0 {
       return Err(libc::EINVAL);
     }
     let waits = ticket != NO_TICKET;
     if waits && (ticket >= MAX_TICKET || self.in_use(ticket)) {
       return Err(libc::EINVAL);
     }
-    let mut sqe = Sqe { opcode: opcode as u8, flags: sqe_flags as u8, fd, ..Sqe::default() };
+    match word(D_OPCODE) {
+      IORING_OP_ASYNC_CANCEL => {
+        self.cancel(waits.then_some(ticket), self.key_of(word(D_WORD0)));
+        return Ok(());
+      }
+      // What the ring owes goes out before the backlog, and on a closed ring at once (I3).
+      IORING_OP_CLOSE if !waits && word(D_FD) as i32 != self.protected => {
+        self.ring.close_fd(word(D_FD) as i32);
+        return Ok(());
+      }
+      _ => {}
+    }
+    let (sqe, held, input) = self.decode(d)?;
+    let key = self.ring.push(sqe, Input(input.bytes()), held, Owner::Ticket(ticket));
+    if waits {
+      self.remember(ticket, key);
+    } else {
+      self.ring.disown(key);
+    }
+    Ok(())
+  }
+
+  /// The entry that a descriptor asks for. Everything is checked here, or judged by the kernel.
+  fn decode(&mut self, d: &Descriptor) -> std::result::Result<(Sqe, Held, Inputs), i32> {
+    let word = |index: u32| d[index as usize];
+    let (opcode, fd, flags) = (word(D_OPCODE), word(D_FD) as i32, word(D_SQE_FLAGS) as u8);
     let offset = ((word(D_OFFSET_HI) as u64) << 32) | word(D_OFFSET_LO) as u64;
-    let (mut held, mut bytes, mut copy) = (Held::Nothing, [0u8; 16], None);
+    let mut sqe = Sqe { opcode: opcode as u8, flags, fd, ..Sqe::default() };
+    let (mut held, mut input) = (Held::Nothing, Inputs::None);
     match opcode {
       IORING_OP_NOP => {
-        sqe.op_flags = word(D_WORD0);
-        sqe.len = word(D_LENGTH);
+        (sqe.op_flags, sqe.len) = (word(D_WORD0), word(D_LENGTH));
         if sqe.op_flags & !(IORING_NOP_INJECT_RESULT | IORING_NOP_TW) != 0 {
           return Err(libc::EINVAL);
         }
@@ -172,51 +211,36 @@ impl Border {
         }
       }
       IORING_OP_OPENAT => {
-        copy = Some(self.input(word(D_REGION_OFFSET), word(D_LENGTH)).ok_or(libc::EINVAL)?);
+        let path = self.input(word(D_REGION_OFFSET), word(D_LENGTH)).ok_or(libc::EINVAL)?;
+        input = Inputs::Path(path);
         sqe.op_flags = word(D_WORD0) | libc::O_CLOEXEC as u32;
         sqe.len = word(D_WORD1);
       }
       IORING_OP_CLOSE if fd == self.protected => return Err(libc::EBADF),
-      // What the ring owes goes out before the backlog, and on a closed ring at once (I3).
-      IORING_OP_CLOSE if !waits => {
-        self.ring.close_fd(fd);
-        return Ok(());
-      }
       IORING_OP_CLOSE => {}
       IORING_OP_TIMEOUT => {
         if offset > i64::MAX as u64 || word(D_WORD1) > 999_999_999 {
           return Err(libc::EINVAL);
         }
-        bytes = timespec(offset, word(D_WORD1));
+        input = Inputs::Time(timespec(offset, word(D_WORD1)));
         (sqe.len, sqe.fd) = (1, -1);
       }
       IORING_OP_POLL_ADD => sqe.op_flags = poll_word(word(D_WORD0)),
-      IORING_OP_ASYNC_CANCEL => {
-        let target = self.key_of(word(D_WORD0));
-        match (waits, target) {
-          (false, Some(target)) => drop(self.ring.cancel(target)),
-          (false, None) => {}
-          (true, target) => {
-            let key = self.ring.cancel_op(target, Owner::Ticket(ticket));
-            self.remember(ticket, key);
-          }
-        }
-        return Ok(());
-      }
       _ => return Err(libc::EINVAL),
     }
-    let input = match &copy {
-      Some(path) => Input(Some(path)),
-      None if opcode == IORING_OP_TIMEOUT => Input(Some(&bytes)),
-      None => Input(None),
-    };
-    let key = self.ring.push(sqe, input, held, Owner::Ticket(ticket));
-    if waits {
-      self.remember(ticket, key);
-    } else {
-      self.ring.disown(key);
+    Ok((sqe, held, input))
+  }
+
+  /// A cancel of the runtime's own, or `op.cancel` with a ticket.
+  fn cancel(&mut self, reporter: Option<u32>, target: Option<Key>) {
+    match (reporter, target) {
+      (Some(ticket), target) => {
+        let key = self.ring.cancel_op(target, Owner::Ticket(ticket));
+        self.remember(ticket, key);
+      }
+      (None, Some(target)) => drop(self.ring.cancel(target)),
+      (None, None) => {}
     }
-    Ok(())
   }
 
   /// A path in the inputs area, copied, with its NUL and no other.

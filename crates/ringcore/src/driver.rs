@@ -1,0 +1,90 @@
+//! The seam: what stands below the ring, the kernel or the seeded mock of the tests.
+//! Pair: src/driver.ts
+
+use crate::cqe::Cqe;
+use crate::sqe::Sqe;
+use std::time::Duration;
+
+/// How long an enter may block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+  /// Not at all: task work is run, CQEs are posted.
+  No,
+  /// Until at least one CQE.
+  Forever,
+  /// The same with a limit.
+  For(Duration),
+}
+
+// PAIR: Driver
+/// What stands below the ring: the kernel, or the seeded mock of the tests.
+pub trait Driver {
+  // PAIR: Driver.push
+  /// Puts one entry into the SQ. The caller has seen that there is room.
+  fn push(&mut self, sqe: &Sqe);
+  // PAIR: Driver.submit
+  /// One io_uring_enter(2) with GETEVENTS. `Err` is the errno.
+  fn submit(&mut self, wait: Wait) -> std::result::Result<usize, i32>;
+  // PAIR: Driver.reap
+  /// Copies CQEs out, oldest first; how many.
+  fn reap(&mut self, out: &mut [Cqe]) -> usize;
+  // PAIR: Driver.park
+  /// Asks for a wake-up, then looks once more. False: something is there, do not sleep.
+  fn park(&mut self) -> bool;
+  // PAIR: only-rust Driver.unpark -- TypeScript's turn function does it before its first enter
+  /// Wake-ups are not wanted any more.
+  fn unpark(&mut self);
+  // PAIR: only-rust Driver.room -- TypeScript sees a list of descriptors instead of the SQ
+  /// Free SQ entries.
+  fn room(&self) -> usize;
+  /// SQ entries that the kernel has not taken.
+  fn queued(&self) -> usize;
+  /// CQEs, task work or overflow wait for an enter or a reap.
+  fn pending(&mut self) -> bool;
+  /// The CQ has overflowed; entries come with the next enters.
+  fn overflowed(&self) -> bool;
+  /// IORING_REGISTER_SYNC_CANCEL of everything. Its return is no barrier (I7). False: this kernel
+  /// has no such call (it came with 6.0).
+  fn cancel_all(&mut self) -> bool;
+}
+
+/// The driver of a closed ring: nothing goes in, nothing comes out.
+pub(crate) struct Closed;
+
+impl Driver for Closed {
+  fn push(&mut self, _sqe: &Sqe) {}
+
+  fn submit(&mut self, _wait: Wait) -> std::result::Result<usize, i32> {
+    Ok(0)
+  }
+
+  fn reap(&mut self, _out: &mut [Cqe]) -> usize {
+    0
+  }
+
+  fn park(&mut self) -> bool {
+    true
+  }
+
+  fn unpark(&mut self) {}
+
+  fn room(&self) -> usize {
+    0
+  }
+
+  fn queued(&self) -> usize {
+    0
+  }
+
+  fn pending(&mut self) -> bool {
+    false
+  }
+
+  fn overflowed(&self) -> bool {
+    false
+  }
+
+  fn cancel_all(&mut self) -> bool {
+    true
+  }
+}

@@ -1,0 +1,201 @@
+// PAIR: only-rust settle.rs -- TypeScript sees the ends of operations as completions, not as CQEs
+//! How operations end: by their CQE, without the kernel, with the ring.
+
+use crate::cqe::{Cqe, IORING_CQE_F_MORE};
+use crate::driver::Wait;
+use crate::ring::{cancel_sqe, close_now, Event, Ring, OWN, OWN_WAKE};
+use crate::slot::{Held, Key, Lifecycle, Owner};
+use crate::sqe::{Sqe, IORING_OP_CLOSE};
+use std::time::{Duration, Instant};
+
+impl Ring {
+  /// Nobody can receive the result any more: cancelled, its memory kept until the last CQE (I2), a
+  /// descriptor that comes all the same is closed (I3).
+  pub fn abandon(&mut self, key: Key) {
+    let Some(slot) = self.slots.get(key) else {
+      return;
+    };
+    let opens = slot.opens;
+    match std::mem::replace(&mut slot.lifecycle, Lifecycle::Abandoned) {
+      Lifecycle::Completed(res, _) => {
+        self.slots.remove(key);
+        if opens && res >= 0 {
+          self.close_fd(res);
+        }
+      }
+      _ => {
+        self.cancel(key);
+      }
+    }
+  }
+
+  /// Nobody ever asked for the result: its completion is dropped, a descriptor closed.
+  pub fn disown(&mut self, key: Key) {
+    if let Some(slot) = self.slots.get(key) {
+      slot.lifecycle = Lifecycle::Abandoned;
+    }
+  }
+
+  /// An operation that could not be understood ends here, without a slot.
+  pub fn reject(&mut self, owner: Owner, errno: i32) {
+    let key = Key { slot: u32::MAX, generation: 0 };
+    self.local.push_back(Event { key, owner, res: -errno, flags: 0, opens: false });
+  }
+
+  /// Closes a descriptor that nobody received, without blocking this thread.
+  pub fn close_fd(&mut self, fd: i32) {
+    if self.closed || self.fatal.is_some() {
+      close_now(fd);
+      return;
+    }
+    let opcode = IORING_OP_CLOSE as u8;
+    self.own.push_back(Sqe { opcode, fd, user_data: OWN, ..Sqe::default() });
+  }
+
+  /// One CQE: the ring's own, a stale one (I4), an abandoned one (I3), or an event.
+  pub(crate) fn complete(&mut self, cqe: &Cqe, events: &mut Vec<Event>) {
+    let last = cqe.flags & IORING_CQE_F_MORE == 0;
+    let Some(key) = Key::of(cqe.user_data) else {
+      self.own_in_flight -= last as usize;
+      self.woken |= cqe.user_data == OWN_WAKE;
+      return;
+    };
+    let turn = self.stats.turns;
+    let Some(slot) = self.slots.get(key) else {
+      self.stats.stale += 1;
+      return;
+    };
+    let (owner, opens, inline) = (slot.owner, slot.opens, slot.turn == turn);
+    let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
+    if last {
+      self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
+    }
+    if abandoned {
+      if opens && cqe.res >= 0 {
+        self.close_fd(cqe.res);
+      }
+      return;
+    }
+    self.stats.inline += inline as u32;
+    events.push(Event { key, owner, res: cqe.res, flags: cqe.flags, opens });
+  }
+
+  /// The last CQE is in: the memory is the ring's again (I2). A future's slot stays until its
+  /// result is taken, a ticket's is free at once.
+  pub(crate) fn let_go(&mut self, key: Key, remove: bool) {
+    self.in_flight -= 1;
+    let slot = self.slots.get(key).expect("the caller found it");
+    slot.inputs = None;
+    slot.queued = false;
+    if let Held::Region(id) = slot.held {
+      slot.held = Held::Nothing;
+      self.regions.release(id);
+    }
+    if remove {
+      self.slots.remove(key);
+    }
+  }
+
+  /// An operation that never reached the kernel ends with `res`.
+  pub(crate) fn finish_locally(&mut self, key: Key, res: i32) {
+    let slot = self.slots.get(key).expect("the caller found it");
+    let (owner, abandoned) = (slot.owner, matches!(slot.lifecycle, Lifecycle::Abandoned));
+    self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
+    if !abandoned {
+      self.local.push_back(Event { key, owner, res, flags: 0, opens: false });
+    }
+  }
+
+  /// The ring is beyond use: every operation fails, all memory stays, since the kernel may still
+  /// write to it and no CQE will say when it is done (I2).
+  pub(crate) fn poison(&mut self, errno: i32) {
+    self.fatal = Some(errno);
+    self.backlog.clear();
+    // What the ring owes is done without it (I3).
+    for sqe in std::mem::take(&mut self.own) {
+      if sqe.opcode as u32 == IORING_OP_CLOSE {
+        close_now(sqe.fd);
+      }
+    }
+    for key in self.slots.keys() {
+      let slot = self.slots.get(key).expect("listed just now");
+      let waits = !matches!(slot.lifecycle, Lifecycle::Completed(..) | Lifecycle::Abandoned);
+      if waits {
+        let owner = slot.owner;
+        if let Owner::Ticket(_) = owner {
+          slot.lifecycle = Lifecycle::Abandoned;
+        }
+        self.local.push_back(Event { key, owner, res: -errno, flags: 0, opens: false });
+      }
+    }
+  }
+
+  /// Forgets all memory that the kernel might still write to.
+  pub(crate) fn leak(&mut self) {
+    self.regions.leak();
+    self.arena.leak();
+    std::mem::forget(std::mem::take(&mut self.slots));
+  }
+
+  /// I7: waits for every CQE until the deadline. False: something has not ended.
+  pub(crate) fn drain(&mut self, deadline: Instant, events: &mut Vec<Event>) -> bool {
+    // What the kernel never saw ends here. Closes still go out, the ring's own and the callers'.
+    for sqe in std::mem::take(&mut self.backlog) {
+      if sqe.opcode as u32 == IORING_OP_CLOSE {
+        self.backlog.push_back(sqe);
+        continue;
+      }
+      let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
+      if self.slots.get(key).is_some_and(|slot| slot.queued) {
+        self.finish_locally(key, -libc::ECANCELED);
+      }
+    }
+    loop {
+      self.submit(Wait::No);
+      self.reap(events, usize::MAX);
+      let waiting = !self.own.is_empty() || !self.backlog.is_empty();
+      let queued = waiting || self.driver.queued() > 0;
+      if self.fatal.is_some() || !queued || Instant::now() >= deadline {
+        break;
+      }
+    }
+    while (self.in_flight > 0 || self.own_in_flight > 0) && self.fatal.is_none() {
+      if Instant::now() >= deadline {
+        break;
+      }
+      if !self.driver.cancel_all() {
+        let keys = self.slots.keys().into_iter();
+        self.own.extend(keys.map(|key| cancel_sqe(key.user_data(), OWN)));
+        self.own.push_back(cancel_sqe(OWN_WAKE, OWN));
+      }
+      self.submit(Wait::For(Duration::from_millis(20)));
+      self.reap(events, usize::MAX);
+    }
+    self.reap(events, usize::MAX);
+    self.in_flight == 0 && self.own_in_flight == 0
+  }
+}
+
+/// The wake-up of a blocking park, which only the pure Rust runtime needs.
+impl Ring {
+  /// Reads 8 bytes from an eventfd, so that another thread can end a blocking park. `buffer` must
+  /// outlive the ring's close.
+  pub fn arm_wake(&mut self, eventfd: i32, buffer: *mut u8) {
+    let sqe = Sqe {
+      opcode: crate::sqe::IORING_OP_READ as u8,
+      fd: eventfd,
+      off: u64::MAX,
+      addr: buffer as u64,
+      len: 8,
+      user_data: OWN_WAKE,
+      ..Sqe::default()
+    };
+    self.woken = false;
+    self.own.push_back(sqe);
+  }
+
+  /// The wake-up read has completed and is no longer armed.
+  pub fn woken(&self) -> bool {
+    self.woken
+  }
+}

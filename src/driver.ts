@@ -1,0 +1,39 @@
+// The seam: what stands below the ring, the kernel or the seeded mock of the tests.
+// Pair: crates/ringcore/src/driver.rs
+
+import type { Growth } from './buffer.ts';
+import type { Ring } from './ring.ts';
+
+// PAIR: Driver
+/** What stands below the ring: the kernel through the native module, or the seeded mock. */
+export interface Driver {
+  /** The border's memory, BORDER_BYTES long. */
+  readonly memory: ArrayBuffer;
+  // PAIR: Driver.push
+  /** That many descriptors are written. */
+  push(descriptors: number): void;
+  // PAIR: Driver.submit
+  /** One turn in the mode TURN_*: takes the descriptors, enters, writes completions, parks. */
+  submit(mode: number): void;
+  // PAIR: Driver.reap
+  /** How many completions are in the list. */
+  reap(): number;
+  // PAIR: Driver.park
+  /** Whether the last submit left nothing to do and asked for a wake-up. False: come again. */
+  park(): boolean;
+  // PAIR: only-typescript Driver.keepAlive -- only an event loop asks whether anybody still waits
+  /** Makes the process's reference what H_REFERENCED says. */
+  keepAlive(): void;
+  /** More regions of a class, or null at the limit. */
+  grow(size: number): Growth | null;
+  /** I7. False: memory was leaked on purpose. */
+  close(): boolean;
+  /** Lets the memory go. */
+  free(): void;
+}
+
+/** What the ring needs of an operation. */
+export interface Entry {
+  /** Writes its descriptor: one call of `border.start`. */
+  prepare(ring: Ring, ticket: number): void;
+}
