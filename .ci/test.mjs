@@ -10,7 +10,7 @@ import { setupOrExplain } from './setup.mjs';
 
 const suites = { checks: runChecks, rust: runRust, ts: runTypeScript };
 
-const clippy = ['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'];
+const clippy = ['clippy', '--workspace', '--lib', '--bins', '--tests', '--examples', '--', '-D', 'warnings'];
 
 const checks = [
   ['pairs', () => script('pairs.mjs')],

@@ -244,10 +244,10 @@ export class Runtime {
       if (this.proof === 'ok' || this.state === 'closed') return;
       // Evidence is a parked ring whose timer is long over. A busy ring finds the completion in one
       // of its turns, before anybody needs a wake-up: that proves nothing, so it is tried again.
-      missed = executor.reactor.ring.park() && !op.settled ? missed + 1 : 0;
+      if (executor.reactor.ring.park() && !op.settled) missed++;
       if (missed === PROOF_LOOKS) this.proved('failed');
       executor.woken();
-      if (op.settled) op = start();
+      if (op.settled && this.proof === 'unproved') op = start();
       // Unreferenced: what is in flight holds the process by itself.
       this.proofTimer = setTimeout(look, PROOF_POLL_MS).unref();
     };
