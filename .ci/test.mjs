@@ -10,7 +10,17 @@ import { setupOrExplain } from './setup.mjs';
 
 const suites = { checks: runChecks, rust: runRust, ts: runTypeScript };
 
-const clippy = ['clippy', '--workspace', '--lib', '--bins', '--tests', '--examples', '--', '-D', 'warnings'];
+const clippy = [
+  'clippy',
+  '--workspace',
+  '--lib',
+  '--bins',
+  '--tests',
+  '--examples',
+  '--',
+  '-D',
+  'warnings',
+];
 
 const checks = [
   ['pairs', () => script('pairs.mjs')],

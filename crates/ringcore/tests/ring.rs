@@ -442,8 +442,8 @@ fn readable(address: *mut u8, byte: u8) -> bool {
   // SAFETY: I1: write(2) answers EFAULT for memory that is not mapped.
   let written = unsafe { libc::write(fds[1], address.cast(), 4096) };
   let mut copy = [0u8; 4096];
-  // SAFETY: I1: the buffer is this function's own.
   let read = match written {
+    // SAFETY: I1: the buffer is this function's own.
     4096 => unsafe { libc::read(fds[0], copy.as_mut_ptr().cast(), 4096) },
     _ => -1,
   };
