@@ -45,7 +45,9 @@ export function child(name: string, args: string[] = [], how: How = {}): Promise
   const { cwd, uid, limit = 60_000 } = how;
   const own = uid === undefined ? {} : { uid, gid: uid };
   // A signal of the parent's must not be the child's, and no option of the parent's Node is.
-  const env = { ...process.env, NODE_OPTIONS: '' };
+  // Freed buffers go back to the system at once: what the allocator keeps (64 MiB now and then)
+  // would look like a leak.
+  const env = { ...process.env, NODE_OPTIONS: '', MALLOC_MMAP_THRESHOLD_: '65536' };
   return new Promise((resolve, reject) => {
     const process = spawn(command as string, rest, {
       cwd,

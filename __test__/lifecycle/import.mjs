@@ -1,6 +1,7 @@
 // What importing does: nothing. Argument: a folder with package.json and dist, then the scenario.
 
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { answer, descriptors, memory, threadCounts } from './common.mjs';
 
@@ -9,6 +10,10 @@ const mapped = () => readFileSync('/proc/self/maps', 'utf8').includes('ringcore.
 const inside = () => ({ fds: descriptors().size, ...threadCounts(), rings: memory().rings });
 
 if (fake) Object.defineProperty(process, 'platform', { value: fake });
+// What Node opens for any import and any thread of its own is there before.
+await import('node:async_hooks');
+await import(`${root}/dist/error.js`);
+await readFile(`${root}/package.json`);
 const before = inside();
 const ringcore =
   scenario === 'require'

@@ -3,7 +3,7 @@
 import { openSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Runtime } from '../../dist/index.js';
-import { answer, bigFile, fifo, folder, threadCounts, until } from './common.mjs';
+import { answer, bigFile, fifo, folder, memory, threadCounts, until } from './common.mjs';
 
 /** Reads in io-wq of both kinds: files, and a socket-like thing that waits by poll. */
 async function load(rt, file, pipe) {
@@ -46,7 +46,12 @@ async function main() {
   const reads = await Promise.all([load(rt, file, pipe), ...workers]);
   clearInterval(watch);
   await rt.close();
-  const gone = await until(() => threadCounts().workers + threadCounts().parkers === 0);
+  // A ring of Node's own on this thread (Node 26 has some) keeps one idle worker.
+  const others = memory().rings > 0 ? 1 : 0;
+  const gone = await until(() => {
+    const now = threadCounts();
+    return now.parkers === 0 && now.workers <= others;
+  });
   answer({ both, alive, reads, most, gone });
 }
 
