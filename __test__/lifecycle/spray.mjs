@@ -12,6 +12,9 @@ const path = folder();
 const file = openSync(bigFile(`${path}/data`, 64), 'r');
 const FILL = 0xee; // No byte of the file has this value.
 
+const PATTERN = Buffer.alloc(1 << 20, FILL);
+let [overwritten, reads, written] = [0, 0, 0];
+
 /** 64 MiB as the allocator gives them: what was unmapped a moment ago comes back here. */
 function spray() {
   return Array.from({ length: 64 }, () => Buffer.alloc(1 << 20, FILL));
@@ -19,22 +22,26 @@ function spray() {
 
 const foreign = (buffers) =>
   buffers.reduce((count, buffer) => count + (buffer.equals(PATTERN) ? 0 : 1), 0);
-const PATTERN = Buffer.alloc(1 << 20, FILL);
 
 async function closeRing() {
   const rt = new Runtime();
-  let reads = 0;
   const nothing = () => {};
-  for (let i = 0; i < 64; i++) {
-    const buffer = new Uint8Array(1 << 20);
-    const again = () => {
-      reads++;
-      rt.op.read(file, buffer, i << 20).then(again, nothing);
-    };
-    again();
+  const reads = 64;
+  for (let i = 0; i < reads; i++) {
+    const { buffer } = new Uint8Array(1 << 20);
+    rt.op.read(file, new Uint8Array(buffer), i << 20).then(nothing, nothing);
+    // Nothing is copied into a detached buffer: close() is over while the last reads still run.
+    queueMicrotask(() => structuredClone(buffer, { transfer: [buffer] }));
   }
-  await wait(Math.random() * 6);
+  await rt.op.nop();
+  // The ring's own regions: still mapped as long as they are shown here, so what is written after
+  // close() can be seen for certain.
+  const { views } = rt.executor.reactor.ring.regions;
   await rt.close();
+  // One byte each, the last that a read would write: filling them all takes longer than a read.
+  for (const view of views) view[view.length - 1] = FILL;
+  await wait(2);
+  for (const view of views) if (view[view.length - 1] !== FILL) written++;
   return reads;
 }
 
@@ -48,7 +55,6 @@ async function endWorker() {
   return 64;
 }
 
-let [overwritten, reads] = [0, 0];
 const rounds = 20 * STRESS;
 for (let i = 0; i < rounds; i++) {
   reads += await (way === 'worker' ? endWorker() : closeRing());
@@ -56,4 +62,4 @@ for (let i = 0; i < rounds; i++) {
   await wait(2);
   overwritten += foreign(buffers);
 }
-answer({ rounds, overwritten, reads });
+answer({ rounds, overwritten, written, reads });
