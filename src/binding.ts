@@ -28,9 +28,8 @@ function load(): UnavailableError | null {
     loaded = createRequire(import.meta.url)('../index.cjs') as Native;
     return null;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
     const machine = `${process.platform}-${process.arch}`;
-    if (code === 'ERR_DLOPEN_DISABLED') {
+    if (isDisabled(error)) {
       const advice = 'Add --allow-addons to the permission model';
       return new UnavailableError('native addons are disabled', advice, { cause: error });
     }
@@ -38,6 +37,15 @@ function load(): UnavailableError | null {
     const advice = 'Reinstall without --omit=optional, or build it with `npm run build`';
     return new UnavailableError(reason, advice, { cause: error });
   }
+}
+
+/**
+ * ERR_DLOPEN_DISABLED, by its text: the generated loader tries several files and chains what each
+ * one said in errors of its own, which have no codes.
+ */
+function isDisabled(error: unknown): boolean {
+  const { message, cause } = error as Error;
+  return /addons is disabled/.test(message) || (cause instanceof Error && isDisabled(cause));
 }
 
 /** A bug of ringcore's own, with what to report. */

@@ -1,0 +1,91 @@
+// A child process with a time limit: its exit code, signal and output are what the tests assert.
+
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
+
+/** How a child ended, and what it said. */
+export interface Ended {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** How a child is started. */
+export interface How {
+  /** Arguments for Node itself, before the file. */
+  node?: string[];
+  /** Another working directory. */
+  cwd?: string;
+  /** A program that is given the command line of Node and ends up as Node: a shell, a filter. */
+  under?: string[];
+  uid?: number;
+  /** Milliseconds after which it is killed and the test fails. */
+  limit?: number;
+  /** Called when it has written to its standard output. */
+  said?: (pid: number, text: string) => void;
+}
+
+/** The Node that runs the children; RINGCORE_NODE names another one. */
+export const NODE = process.env.RINGCORE_NODE ?? process.execPath;
+
+/** Ten times as many under RINGCORE_STRESS=1. */
+export const STRESS = process.env.RINGCORE_STRESS === '1' ? 10 : 1;
+
+/** The path of a program in this folder. */
+export function program(name: string): string {
+  return fileURLToPath(new URL(name, import.meta.url));
+}
+
+/** Runs a program of this folder (or any other path) to its end. */
+export function child(name: string, args: string[] = [], how: How = {}): Promise<Ended> {
+  const file = name.startsWith('/') ? name : program(name);
+  const [command, ...rest] = [...(how.under ?? []), NODE, ...(how.node ?? []), file, ...args];
+  const { cwd, uid, limit = 60_000 } = how;
+  const own = uid === undefined ? {} : { uid, gid: uid };
+  // A signal of the parent's must not be the child's, and no option of the parent's Node is.
+  // Freed buffers go back to the system at once: what the allocator keeps (64 MiB now and then)
+  // would look like a leak.
+  const env = { ...process.env, NODE_OPTIONS: '', MALLOC_MMAP_THRESHOLD_: '65536' };
+  return new Promise((resolve, reject) => {
+    const process = spawn(command as string, rest, {
+      cwd,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...own,
+    });
+    let [stdout, stderr, late] = ['', '', false];
+    process.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+      how.said?.(process.pid as number, stdout);
+    });
+    process.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const watchdog = setTimeout(() => {
+      late = true;
+      process.kill('SIGKILL');
+    }, limit);
+    process.on('error', reject);
+    process.on('close', (code, signal) => {
+      clearTimeout(watchdog);
+      if (late) {
+        const text = `${name} ${args.join(' ')} did not end within ${limit} ms`;
+        reject(new Error(`${text}\n--- stdout\n${stdout}\n--- stderr\n${stderr}`));
+      } else resolve({ code, signal, stdout, stderr });
+    });
+  });
+}
+
+/** Runs a child that must end well and silently; the JSON that it printed. */
+export async function report<T>(
+  t: ExecutionContext,
+  name: string,
+  args: string[] = [],
+  how: How = {},
+): Promise<T> {
+  const { code, signal, stdout, stderr } = await child(name, args, how);
+  t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' }, `${name} ${args}`);
+  return JSON.parse(stdout) as T;
+}

@@ -1,0 +1,88 @@
+// Descriptors that nobody receives are closed: opens that race terminate(), and aborted opens.
+
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { AT_FDCWD, Runtime } from '../../dist/index.js';
+import { answer, descriptors, fifo, folder, STRESS, until } from './common.mjs';
+
+const path = folder();
+const file = `${path}/opened`;
+writeFileSync(file, 'x');
+const stillOpen = () => [...descriptors()].filter(([, name]) => name.startsWith(path));
+
+async function racingTerminate(count) {
+  let [received, workers] = [0, 0];
+  for (; workers < count; workers++) {
+    const shared = new SharedArrayBuffer(4096);
+    const workerData = { file, received: shared, block: workers % 4 === 3 };
+    const options = { workerData, stdout: false };
+    const worker = new Worker(new URL('./opener.mjs', import.meta.url), options);
+    const failed = new Promise((_, reject) => worker.on('error', reject));
+    await Promise.race([new Promise((resolve) => worker.on('message', resolve)), failed]);
+    if (workers % 2 === 1) await wait(Math.random() * 2);
+    await worker.terminate();
+    const [noted, ...fds] = new Int32Array(shared);
+    received += noted;
+    for (const fd of fds.slice(0, noted)) closeSync(fd);
+  }
+  return { workers, received };
+}
+
+async function aborted() {
+  const rt = new Runtime();
+  const pipe = `${path}/fifo`;
+  closeSync(fifo(pipe));
+  let [ended, received] = [0, 0];
+  const others = {};
+  const rounds = 1000 * STRESS;
+  for (let i = 0; i < rounds; i++) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    // With O_CREAT the kernel opens in io-wq. There a FIFO's open waits for the other end, which
+    // comes before or after the abort.
+    const waits = i % 4 === 3;
+    const flags = i % 4 > 1 ? constants.O_CREAT : 0;
+    const open = rt.op.openat(AT_FDCWD, waits ? pipe : file, flags, 0, { signal });
+    const task = rt.spawn(function* () {
+      return yield* rt.op.openat(AT_FDCWD, file, flags);
+    });
+    const outcome = open.then(
+      (fd) => {
+        received++;
+        closeSync(fd);
+      },
+      (error) => {
+        if (error.code === 'ABORT_ERR') ended++;
+        else others[error.code] = (others[error.code] ?? 0) + 1;
+      },
+    );
+    const taken = task.then(closeSync, () => {});
+    // At once; after the submit; after the completion. A task's operation is abandoned instead.
+    if (i % 3 === 1) await null;
+    if (i % 3 === 2) await turn();
+    if (waits) await wait(0);
+    const other = () => openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+    const early = waits && i % 8 === 3 ? other() : -1;
+    controller.abort();
+    task.abort();
+    // The abort alone ends every second one of those, before the other end comes.
+    if (i % 16 === 15) await outcome;
+    const late = waits && early < 0 ? other() : -1;
+    await Promise.all([outcome, taken]);
+    if (waits) closeSync(Math.max(early, late));
+  }
+  await until(() => stillOpen().length === 0);
+  const leftBeforeClose = stillOpen().length;
+  await rt.close();
+  return { rounds, ended, received, others, leftBeforeClose };
+}
+
+const workers = process.argv[2] === 'workers';
+// The first worker and the first child leave what Node opens once.
+closeSync(fifo(`${path}/first`));
+if (workers) await racingTerminate(1);
+const before = descriptors().size;
+const outcome = workers ? await racingTerminate(200 * STRESS) : await aborted();
+await until(() => descriptors().size <= before);
+answer({ ...outcome, before, after: descriptors().size, left: stillOpen().length });

@@ -1,0 +1,107 @@
+// PAIR: only-typescript refused.spec.ts -- whole processes are refused here, from their first
+// system call on; tests/probe.rs explains each errno without one.
+
+import { execFileSync } from 'node:child_process';
+import { constants } from 'node:os';
+import type { ExecutionContext } from 'ava';
+import test from 'ava';
+import { explain } from '../src/probe.ts';
+import { child, program, report } from './lifecycle/child.ts';
+
+interface Said {
+  code: string;
+  reason: string;
+  advice: string;
+}
+
+interface Refused {
+  probe: { available: boolean; backend: string; reason: string; advice: string };
+  errors: Record<string, Said | null>;
+  before: object;
+  after: object;
+}
+
+/** Every first use says the same, and nothing stays behind. */
+function refused(t: ExecutionContext, found: Refused, reason: RegExp, advice: RegExp) {
+  const { probe, errors } = found;
+  t.false(probe.available);
+  t.is(probe.backend, 'node');
+  t.regex(probe.reason, reason);
+  t.regex(probe.advice, advice);
+  const said = { code: 'ERR_RINGCORE_UNAVAILABLE', reason: probe.reason, advice: probe.advice };
+  t.deepEqual(errors, { op: said, run: said, spawn: said });
+  t.deepEqual(found.after, found.before);
+}
+
+for (const [name, errno] of [
+  ['EPERM', constants.errno.EPERM],
+  ['ENOSYS', constants.errno.ENOSYS],
+] as const) {
+  test.serial(`a seccomp filter that answers ${name} is named as the reason`, async (t) => {
+    // Fails loudly where there is no python3 to set the filter.
+    execFileSync('python3', ['--version']);
+    const under = ['python3', program('seccomp.py'), String(errno)];
+    const found = await report<Refused>(t, 'refused.mjs', ['always'], { under });
+    refused(t, found, new RegExp(`seccomp.*${name}|${name}.*seccomp`), /seccomp profile/);
+  });
+}
+
+test.serial('without a free descriptor EMFILE is the reason, and later it works', async (t) => {
+  interface Exhausted {
+    before: object;
+    after: object;
+    found: { left: number; works: number | null; error: Said | null; again: number }[];
+  }
+  const under = ['sh', '-c', 'ulimit -n 64 && exec "$0" "$@"'];
+  const { before, after, found } = await report<Exhausted>(t, 'refused.mjs', ['exhaust'], {
+    under,
+  });
+  t.deepEqual(after, before);
+  t.deepEqual(
+    found.map(({ left, works, again }) => [left, works, again]),
+    // The ring needs one, its eventfd another.
+    [
+      [0, null, 0],
+      [1, null, 0],
+      [2, 0, 0],
+    ],
+  );
+  for (const { error } of found.slice(0, 2)) {
+    t.is(error?.code, 'ERR_RINGCORE_UNAVAILABLE');
+    t.regex(error?.reason ?? '', /EMFILE, RLIMIT_NOFILE 64/);
+    t.regex(error?.advice ?? '', /ulimit -n/);
+  }
+});
+
+test.serial('a user with little locked memory gets a ring, or is told of the limit', async (t) => {
+  // Root is not counted, so this needs the right to become somebody else.
+  t.is(process.getuid?.(), 0, 'this test has to be run by root');
+  const under = (limit: number) => ['sh', '-c', `ulimit -l ${limit} && exec "$0" "$@"`];
+  const little = await report<Memlock>(t, 'memlock.mjs', [], { under: under(64), uid: 65534 });
+  t.deepEqual(little, { uid: 65534, memlock: 64 << 10, bytes: 1 << 20 });
+  // Kernels from 5.12 on did not count rings; recent ones (6.18) do again, from the first page on.
+  const none = await child('memlock.mjs', [], { under: under(0), uid: 65534 });
+  if (none.code === 0) {
+    t.like(JSON.parse(none.stdout), { memlock: 0, bytes: 1 << 20 });
+  } else {
+    t.is(none.code, 1);
+    t.regex(none.stderr, /ERR_RINGCORE_UNAVAILABLE/);
+    t.regex(none.stderr, /ENOMEM, RLIMIT_MEMLOCK is 0 bytes/);
+    t.regex(none.stderr, /Raise `ulimit -l`/);
+  }
+});
+
+interface Memlock {
+  uid: number;
+  memlock: number;
+  bytes: number;
+}
+
+test('the sysctl is named as the reason', (t) => {
+  const { EPERM } = constants.errno;
+  const [two, forTwo] = explain(EPERM, 2);
+  t.regex(two, /kernel\.io_uring_disabled is 2/);
+  t.regex(forTwo, /sysctl kernel\.io_uring_disabled=0/);
+  t.regex(explain(EPERM, 1)[0], /kernel\.io_uring_disabled is 1.*group/);
+  t.regex(explain(EPERM, 0)[0], /seccomp/);
+});
