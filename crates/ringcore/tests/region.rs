@@ -53,7 +53,7 @@ proptest! {
         let base = regions.hold(id, 0, growth.bytes).expect("fresh and whole") as usize;
         let slab = growth.slab.base() as usize;
         prop_assert!(base >= slab && base + growth.bytes as usize <= slab + growth.slab.len());
-        prop_assert!(class == 0 || base % 4096 == 0, "O_DIRECT needs aligned memory");
+        prop_assert!(class == 0 || base.is_multiple_of(4096), "O_DIRECT needs aligned memory");
         ranges.push((base, base + growth.bytes as usize));
         regions.release(id);
         ids.push(id);
