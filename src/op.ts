@@ -116,6 +116,8 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     }
     if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
     if (this.lifecycle === Lifecycle.Submitted) this.lifecycle = Lifecycle.Waiting;
+    // Somebody waits for its end all the same: an aborted task with finally blocks, a timeout.
+    if (this.lifecycle === Lifecycle.Abandoned && cx.referenced) this.ref();
     return this.wait(cx);
   }
 
