@@ -13,6 +13,7 @@ import { setTimeout as delay, setImmediate as immediate } from 'node:timers/prom
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { AT_FDCWD, op, type Runtime } from '../src/index.ts';
+import { ERRNO_UNSUPPORTED_OP } from '../src/sqe.ts';
 import { collector, descriptors, failure, folder, many, pipe, runtime, until } from './support.ts';
 
 const NO_FD = 0x7ffffff;
@@ -369,4 +370,12 @@ test('an operation without ref does not stop one with it', async (t) => {
   const both = await Promise.all([unreferenced, rt.op.nop({ result: 2 }).ref()]);
   t.is(both[1], 2);
   await delay(0);
+});
+
+// PAIR: only-typescript -- in Rust the border answers it, see tests/border.rs
+test('an operation that this kernel lacks says so and since when there is one', async (t) => {
+  const rt = await runtime(t);
+  const error = await failure(rt.op.nop({ result: -ERRNO_UNSUPPORTED_OP }));
+  t.is(error.code, 'ERR_RINGCORE_UNSUPPORTED_OP');
+  t.regex(error.message, /no nop.*Linux 5\.1/);
 });

@@ -246,3 +246,32 @@ test('a direct read works with an ordinary Buffer', async (t) => {
   t.is(await rt.op.write(fd, Buffer.alloc(4096, 'z'), 8192), 4096);
   t.is(readFileSync(path).toString('latin1', 8190, 8194), '\xfe\xffzz');
 });
+
+test('what has been read is copied out in several iterations of the event loop', async (t) => {
+  const rt = await runtime(t);
+  const path = join(folder(t), 'file');
+  writeFileSync(path, Buffer.alloc(64 << 20, 7));
+  const fd = openSync(path, 'r');
+  t.teardown(() => closeSync(fd));
+  const iterations = new Set<number>();
+  let iteration = 0;
+  const chain = () => {
+    iteration++;
+    next = setImmediate(chain);
+  };
+  let next = setImmediate(chain);
+  const reads = Array.from({ length: 64 }, async (_, i) => {
+    const buffer = new Uint8Array(1 << 20);
+    t.is(await rt.op.read(fd, buffer, i << 20), 1 << 20);
+    t.is(buffer[12_345], 7);
+    iterations.add(iteration);
+  });
+  // All of them are read by io-wq while nobody can take them.
+  await null;
+  await null;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+  await Promise.all(reads);
+  clearImmediate(next);
+  // 64 MiB take tens of milliseconds to copy; an iteration's budget is half of one.
+  t.true(iterations.size > 2, `${iterations.size}`);
+});

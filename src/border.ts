@@ -23,6 +23,9 @@ export function high(offset: number | bigint): number {
   return offset === -1 ? -1 : Math.floor(offset / 0x100000000) | 0;
 }
 
+/** Whoever takes a completion; answers how many bytes it copied. */
+export type Take = (ticket: number, res: number, flags: number, opened: boolean) => number;
+
 // PAIR: Border
 /** The shared memory of one ring. */
 export class Border {
@@ -97,24 +100,32 @@ export class Border {
   }
 
   // PAIR: Border.deliver
-  /** Takes every completion, also those that come while it does. How many. */
-  deliver(take: (ticket: number, res: number, flags: number, opened: boolean) => void): number {
+  /**
+   * Takes completions, also those that come while it does, until 1 MiB has been copied out: the
+   * rest waits for the next turn, and timers run in between (I8). How many.
+   */
+  deliver(take: Take): number {
     const { words } = this;
-    let index = 0;
-    for (; index < (words[C.H_COMPLETIONS] as number); index++) {
+    const first = words[C.H_TAKEN] as number;
+    let index = first;
+    let copied = 0;
+    while (index < (words[C.H_COMPLETIONS] as number) && copied < C.ENTER_BYTES) {
       const at = COMPLETIONS + index * C.COMPLETION_WORDS;
+      index++;
       // I3: from here on a descriptor in it is ours to close, not the teardown's.
-      words[C.H_TAKEN] = index + 1;
-      take(
+      words[C.H_TAKEN] = index;
+      copied += take(
         words[at + C.C_TICKET] as number,
         words[at + C.C_RES] as number,
         words[at + C.C_FLAGS] as number,
         words[at + C.C_AUX] === 1,
       );
     }
-    words[C.H_COMPLETIONS] = 0;
-    words[C.H_TAKEN] = 0;
-    return index;
+    if (index === words[C.H_COMPLETIONS]) {
+      words[C.H_COMPLETIONS] = 0;
+      words[C.H_TAKEN] = 0;
+    }
+    return index - first;
   }
 
   // PAIR: Border.close

@@ -2,6 +2,7 @@
 // Pair: crates/ringcore/src/error.rs
 
 import { getSystemErrorMap } from 'node:util';
+import { OPS } from './sqe.ts';
 
 /** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
 export const DEBUG: boolean = process.env.RINGCORE_DEBUG === '1';
@@ -84,6 +85,13 @@ export function closedError(): RingcoreError {
 /** A future, memory or handle of another runtime. */
 export function wrongRuntimeError(what: string): RingcoreError {
   return new RingcoreError('ERR_RINGCORE_WRONG_RUNTIME', `${what} belongs to another runtime`);
+}
+
+/** This kernel lacks one operation; the others go on. */
+export function unsupportedError(syscall: string): RingcoreError {
+  const info = OPS.find((op) => op.syscall === syscall);
+  const text = `This kernel has no ${info?.name ?? syscall}: it came with Linux ${info?.kernel}`;
+  return new RingcoreError('ERR_RINGCORE_UNSUPPORTED_OP', text);
 }
 
 /** Growth beyond the memory limit, at the call, never a wait. */

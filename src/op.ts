@@ -13,6 +13,7 @@ import {
   DEBUG,
   errnoError,
   typeError,
+  unsupportedError,
   withoutStack,
   wrongRuntimeError,
 } from './error.ts';
@@ -22,7 +23,7 @@ import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
 import { Lifecycle } from './slot.ts';
-import { NO_REGION } from './sqe.ts';
+import { ERRNO_UNSUPPORTED_OP, NO_REGION } from './sqe.ts';
 
 /** What every operation takes as its last argument. */
 export interface OpOptions {
@@ -52,6 +53,9 @@ interface Failure {
   /** A task takes it, whose frames are worth keeping. */
   polled: boolean;
 }
+
+/** Operations that `cancel` was called of: an EINTR is its answer then. */
+const CANCELLED: WeakSet<object> = new WeakSet();
 
 /** Where operations were made, under RINGCORE_DEBUG=1. */
 const TRACES: WeakMap<object, Error> = new WeakMap();
@@ -141,8 +145,8 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     }
   }
 
-  /** Its completion: called by the reactor, once (operations here are one-shot). */
-  complete(res: number, _flags: number, opened: boolean): void {
+  /** Its completion, once (operations here are one-shot); how many bytes were copied for it. */
+  complete(res: number, _flags: number, opened: boolean): number {
     const abandoned = this.lifecycle === Lifecycle.Abandoned;
     const runtime = this.runtime as Runtime;
     const { ring } = runtime.executor.reactor;
@@ -151,23 +155,26 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       this.drop();
       if (opened && res >= 0) runtime.executor.reactor.closeFd(res);
       this.fail(new AbortError(this.signal?.reason), true);
-      return;
+      return 0;
     }
     if (res < 0 && !this.succeeds(res)) {
       this.drop();
       const made = runtime.ended && -res === ECANCELED ? closedError() : undefined;
       this.failure = { errno: -res, made, polled: false };
       this.fail(undefined, -res === ECANCELED);
-      return;
+      return 0;
     }
     try {
       const value = this.value(res, ring);
+      const copied = this.region === NONE ? 0 : res;
       this.drop();
       if (opened) this.untaken = this.takers;
       this.settle(value);
+      return copied;
     } catch (error) {
       this.drop();
       this.fail(error);
+      return 0;
     }
   }
 
@@ -190,9 +197,14 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     if (failure === null) return super.error();
     if (failure.made !== undefined) return failure.made;
     const { errno, polled } = failure;
-    const cancelled = errno === ECANCELED || (errno === EINTR && this.signal?.aborted === true);
-    const make = () =>
-      cancelled ? new AbortError(this.signal?.reason) : errnoError(errno, this.syscall, this.path);
+    const asked = this.signal?.aborted === true || CANCELLED.has(this);
+    const make = () => {
+      if (errno === ECANCELED || (errno === EINTR && asked)) {
+        return new AbortError(this.signal?.reason);
+      }
+      if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall);
+      return errnoError(errno, this.syscall, this.path);
+    };
     // A task's poll has frames worth keeping, a delivery has not.
     const error = polled ? make() : withoutStack(make);
     // The frames of ringcore's own poll would push the generator's out of the ten that are kept.
@@ -257,6 +269,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       this.fail(new AbortError(), true);
       return;
     }
+    CANCELLED.add(this);
     (this.runtime as Runtime).executor.reactor.cancel(this);
   }
 

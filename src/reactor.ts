@@ -1,6 +1,7 @@
 // The reactor: which completion wakes whom.
 // Pair: crates/ringcore/src/reactor.rs
 
+import type { Take } from './border.ts';
 import * as C from './cqe.ts';
 import type { Driver, Entry } from './driver.ts';
 import { Ring } from './ring.ts';
@@ -12,8 +13,8 @@ export interface Started extends Entry {
   referenced: boolean;
   /** The signal it listens to, if any. */
   readonly signal: AbortSignal | null;
-  /** A completion: bytes are copied, those who wait are woken. */
-  complete(res: number, flags: number, opened: boolean): void;
+  /** A completion: bytes are copied, those who wait are woken. How many bytes. */
+  complete(res: number, flags: number, opened: boolean): number;
   /** Its signal was aborted. */
   aborted(reason: unknown): void;
 }
@@ -28,7 +29,7 @@ export class Reactor {
   holding = true;
   private held = false;
   private readonly signals = new Map<AbortSignal, { ops: Set<Started>; stop: () => void }>();
-  private readonly take: (ticket: number, res: number, flags: number, opened: boolean) => void;
+  private readonly take: Take;
   private readonly request: () => void;
 
   constructor(driver: Driver, memoryLimit: number, request: () => void) {
@@ -73,16 +74,16 @@ export class Reactor {
     return this.ring.reap(this.take);
   }
 
-  private complete(ticket: number, res: number, flags: number, opened: boolean): void {
+  private complete(ticket: number, res: number, flags: number, opened: boolean): number {
     const op = this.ring.slots.get(ticket);
-    if (op === null) return;
+    if (op === null) return 0;
     if ((flags & C.IORING_CQE_F_MORE) === 0) {
       this.ring.slots.remove(ticket);
       op.ticket = -1;
       if (op.referenced) this.referenced--;
       if (op.signal !== null) this.unwatch(op.signal, op);
     }
-    op.complete(res, flags, opened);
+    return op.complete(res, flags, opened);
   }
 
   /** ref() and unref() of an operation, in flight or not. */

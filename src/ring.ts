@@ -4,7 +4,7 @@
 //   op ── push ──> descriptors (shared memory) ── submit ──> Rust: SQ, backlog ──> kernel
 //   op <── reap ── completions (shared memory) <──────────── Rust: CQ, slots (I4) <──'
 
-import { Border } from './border.ts';
+import { Border, type Take } from './border.ts';
 import { Regions } from './buffer.ts';
 import * as C from './cqe.ts';
 import type { Driver, Entry } from './driver.ts';
@@ -75,7 +75,7 @@ export class Ring<T extends Entry = Entry> {
 
   // PAIR: Ring.reap
   /** Gives every completion to `take`. How many. */
-  reap(take: (ticket: number, res: number, flags: number, opened: boolean) => void): number {
+  reap(take: Take): number {
     if (this.driver.reap() === 0) return 0;
     return this.border.deliver(take);
   }
@@ -83,7 +83,7 @@ export class Ring<T extends Entry = Entry> {
   // PAIR: Ring.park
   /** Whether a wake-up will come. False: there is work, take another turn. */
   park(): boolean {
-    return this.driver.park();
+    return this.driver.park() && this.driver.reap() === 0;
   }
 
   /** The process's reference, at the edge only. */
@@ -94,11 +94,11 @@ export class Ring<T extends Entry = Entry> {
 
   // PAIR: Ring.close
   /** I7: everything ends; every completion that came goes to `take`. False: memory was leaked. */
-  close(take: (ticket: number, res: number, flags: number, opened: boolean) => void): boolean {
+  close(take: Take): boolean {
     const drained = this.border.close();
     this.border.deliver(take);
     // Descriptors that came for nobody are closed by what the delivery itself has written (I3).
-    while (!this.driver.park() || this.border.count > 0) {
+    while (!this.driver.park() || this.border.count > 0 || this.driver.reap() > 0) {
       this.border.turn(0);
       this.border.deliver(take);
     }

@@ -59,6 +59,8 @@ export const D_WORD2 = 10;
 export const D_SQE_FLAGS = 11;
 /** Descriptor word: the ticket that the completion carries, or `NO_TICKET`. */
 export const D_TICKET = 12;
+/** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
+export const ERRNO_UNSUPPORTED_OP = 4000;
 /** In `D_REGION`: the operation moves no bytes. */
 export const NO_REGION = 0xffffffff;
 /** In `D_TICKET`: nobody waits for the completion. */

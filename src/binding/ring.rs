@@ -139,7 +139,9 @@ fn make(
   let kernel = Kernel::open(&options)?;
   let (eventfd, entries) = (kernel.eventfd(), kernel.entries());
   let flags = kernel.flags().names().iter().map(|name| name.to_string()).collect();
-  let border = Border::new(Ring::new(Box::new(kernel), memory_limit)?, eventfd)?;
+  let missing = kernel.missing();
+  let mut border = Border::new(Ring::new(Box::new(kernel), memory_limit)?, eventfd)?;
+  border.set_missing(missing);
   let parker = match Parker::start(env, wake, eventfd) {
     Ok(parker) => parker,
     Err(error) => return Ok(Err(error)),

@@ -59,6 +59,8 @@ pub struct Border {
   born: Instant,
   /// Descriptors of ours that user code must not close: the eventfd.
   protected: i32,
+  /// Opcodes that this kernel lacks. Usually empty.
+  missing: Vec<u8>,
 }
 
 const FREE: Key = Key { slot: 0, generation: 0 };
@@ -69,12 +71,17 @@ impl Border {
     let memory = Slab::new(BORDER_BYTES as usize)?;
     let (tickets, events) = (Vec::new(), Vec::with_capacity(TURN_COMPLETIONS as usize));
     let (leftover, born) = (VecDeque::new(), Instant::now());
-    Ok(Border { ring, memory, tickets, events, leftover, born, protected })
+    Ok(Border { ring, memory, tickets, events, leftover, born, protected, missing: Vec::new() })
   }
 
   /// The shared memory. Whoever shows it keeps a count of its own.
   pub fn memory(&self) -> &Arc<Slab> {
     &self.memory
+  }
+
+  /// Opcodes that this kernel lacks: they end with ERRNO_UNSUPPORTED_OP and never reach it.
+  pub fn set_missing(&mut self, opcodes: Vec<u8>) {
+    self.missing = opcodes;
   }
 
   /// More regions of a class.
@@ -161,6 +168,9 @@ impl Border {
     let waits = ticket != NO_TICKET;
     if waits && (ticket >= MAX_TICKET || self.in_use(ticket)) {
       return Err(libc::EINVAL);
+    }
+    if !self.missing.is_empty() && self.missing.contains(&(word(D_OPCODE) as u8)) {
+      return Err(ERRNO_UNSUPPORTED_OP as i32);
     }
     match word(D_OPCODE) {
       IORING_OP_ASYNC_CANCEL => {

@@ -179,6 +179,16 @@ impl Kernel {
     opcodes.iter().map(|opcode| known && probe.is_supported(*opcode)).collect()
   }
 
+  /// Opcodes of the table that this kernel lacks; none where it cannot be asked (before 5.6).
+  pub fn missing(&self) -> Vec<u8> {
+    let opcodes: Vec<u8> = crate::sqe::OPS.iter().map(|op| op.opcode as u8).collect();
+    let supported = self.supports(&opcodes);
+    if !supported.contains(&true) {
+      return Vec::new();
+    }
+    opcodes.into_iter().zip(supported).filter(|(_, has)| !has).map(|(opcode, _)| opcode).collect()
+  }
+
   fn sq_flags_pending(&mut self) -> bool {
     let sq = self.ring.submission();
     sq.taskrun() || sq.cq_overflow()

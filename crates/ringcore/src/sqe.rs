@@ -148,6 +148,8 @@ constants! { SQE_CONSTANTS;
   D_SQE_FLAGS = 11;
   /// Descriptor word: the ticket that the completion carries, or `NO_TICKET`.
   D_TICKET = 12;
+  /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
+  ERRNO_UNSUPPORTED_OP = 4000;
   /// In `D_REGION`: the operation moves no bytes.
   NO_REGION = 0xffff_ffff;
   /// In `D_TICKET`: nobody waits for the completion.
