@@ -71,7 +71,9 @@ pub fn explain(errno: i32, around: &Surroundings) -> (String, String) {
     ),
     (libc::ENOMEM, _) => (
       format!("no memory for the ring (ENOMEM, RLIMIT_MEMLOCK is {} bytes)", around.memlock),
-      "Raise `ulimit -l`, or free memory; kernels before 5.12 count every ring against it".into(),
+      "Raise `ulimit -l` (rings are counted against it where the user may not lock memory), or free \
+       memory"
+        .into(),
     ),
     (libc::EMFILE, _) => (
       format!("this process has no file descriptor left (EMFILE, RLIMIT_NOFILE {})", around.nofile),
