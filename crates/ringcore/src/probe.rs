@@ -71,9 +71,7 @@ pub fn explain(errno: i32, around: &Surroundings) -> (String, String) {
     ),
     (libc::ENOMEM, _) => (
       format!("no memory for the ring (ENOMEM, RLIMIT_MEMLOCK is {} bytes)", around.memlock),
-      "Raise `ulimit -l` (rings are counted against it where the user may not lock memory), or free \
-       memory"
-        .into(),
+      "Raise `ulimit -l` (a user's rings are counted against it), or free memory".into(),
     ),
     (libc::EMFILE, _) => (
       format!("this process has no file descriptor left (EMFILE, RLIMIT_NOFILE {})", around.nofile),
