@@ -329,6 +329,14 @@ test('a future that is spread throws a TypeError that says yield*', async (t) =>
     const result = await rt.run(function* () {
       const misused = t.throws(() => [...(make() as Iterable<unknown>)], { instanceOf: TypeError });
       t.regex(misused?.message ?? '', /yield\*/);
+      const taken = t.throws(
+        () => {
+          const [first] = make() as Iterable<unknown>;
+          return first;
+        },
+        { instanceOf: TypeError },
+      );
+      t.regex(taken?.message ?? '', /yield\*/);
       return yield* rt.op.nop({ result: 4 });
     });
     t.is(result, 4, 'the next wait has its own value');

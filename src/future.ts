@@ -134,6 +134,21 @@ export abstract class Future<T> implements PromiseLike<T> {
     return YIELD as IteratorYieldResult<Future<unknown>>;
   }
 
+  /** The generator that waits here is ended; or a destructuring has read one element. */
+  return(value?: T): IteratorResult<Future<unknown>, T> {
+    const cx = current;
+    if (cx !== null && cx.yielded === this) {
+      cx.yielded = null;
+      throw misuse('a future is not a list: write `yield* future`');
+    }
+    return { done: true, value: value as T };
+  }
+
+  /** An error thrown into the generator that waits here is its own. */
+  throw(error: unknown): never {
+    throw error;
+  }
+
   then<A = T, B = never>(
     fulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     rejected?: ((error: unknown) => B | PromiseLike<B>) | null,
