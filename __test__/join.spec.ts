@@ -100,6 +100,51 @@ test('all fails with the first failure and cancels the others', async (t) => {
   await until(() => rt.stats().inFlight === 0);
 });
 
+// PAIR: only-typescript -- the Rust twin gives each its own Result
+test.serial('descriptors that all had already are closed when it fails or is left', async (t) => {
+  const rt = await runtime(t);
+  const before = descriptors();
+  const open = (path = '/dev/null') => rt.op.openat(AT_FDCWD, path, 0);
+  for (let i = 0; i < many(50); i++) {
+    const failing = rt.run(function* () {
+      return yield* all([open(), open('/no/such/file'), open()]);
+    });
+    t.is((await failure(failing)).code, 'ENOENT');
+    t.is((await failure(rt.run(all([open(), open('/no/such/file')])))).code, 'ENOENT');
+    const both = all([open(), rt.op.timeout(60_000)]);
+    const left = rt.run(function* () {
+      return yield* race<unknown>([both, rt.op.timeout(1)]);
+    });
+    await left;
+    const waits = rt.spawn(all([open(), rt.op.timeout(60_000)]));
+    await until(() => rt.stats().inFlight === 1);
+    await settle(2);
+    waits.abort();
+    t.is((await failure(waits)).code, 'ABORT_ERR');
+  }
+  await until(() => rt.stats().inFlight === 0);
+  await rt.op.nop(); // The closes have been submitted with or before it.
+  await settle(50);
+  t.is(descriptors(), before);
+});
+
+// PAIR: only-typescript -- a Rust future has one owner
+test.serial('a descriptor that somebody else has outlives an all that fails', async (t) => {
+  const rt = await runtime(t);
+  const first = rt.op.openat(AT_FDCWD, '/dev/null', 0);
+  const second = rt.op.openat(AT_FDCWD, '/dev/null', 0);
+  const other = rt.run(function* () {
+    return yield* first;
+  });
+  const awaited = second.then((fd) => fd);
+  const failing = rt.run(function* () {
+    return yield* all([first, second, rt.op.openat(AT_FDCWD, '/no/such/file', 0)]);
+  });
+  t.is((await failure(failing)).code, 'ENOENT');
+  await rt.op.nop();
+  for (const fd of [await other, await awaited]) t.notThrows(() => closeSync(fd));
+});
+
 // PAIR: only-typescript -- a Rust future has one owner
 test('a loser that somebody else waits for goes on', async (t) => {
   const rt = await runtime(t);

@@ -89,6 +89,9 @@ export abstract class Future<T> implements PromiseLike<T> {
     return false;
   }
 
+  /** The value was polled by somebody who failed before anybody received it (I3). */
+  discard(): void {}
+
   /** Holds the process until it has settled (the default). */
   ref(): this {
     return this;

@@ -95,10 +95,25 @@ class All extends Composite<unknown[]> {
         this.left--;
       } catch (error) {
         for (const part of this.parts()) part.abandon(cx);
+        this.discardTaken();
         this.refuse(error);
         return;
       }
     }
     if (this.left === 0) this.settle(values);
+  }
+
+  override abandon(cx: Context): boolean {
+    if (this.settled) return false;
+    const ending = super.abandon(cx);
+    if (ending || this.settled) this.discardTaken();
+    return ending;
+  }
+
+  /** Nobody will see the list: descriptors that are in it already are closed (I3). */
+  private discardTaken(): void {
+    this.futures.forEach((future, i) => {
+      if (this.values[i] !== PENDING) future.discard();
+    });
   }
 }

@@ -218,12 +218,15 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     return error;
   }
 
-  /** Tasks that were woken for a new descriptor, none of which has taken it yet (I3). */
+  /**
+   * Tasks that were woken for a new descriptor, none of which has taken it yet (I3); -1 when the
+   * only one of them has taken it, 0 when the number may be known to several.
+   */
   private untaken = 0;
 
   protected override take(): T {
     if (this.failure !== null) this.failure.polled = true;
-    this.untaken = 0;
+    this.untaken = this.untaken === 1 ? -1 : 0;
     return super.take();
   }
 
@@ -251,7 +254,12 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     return true;
   }
 
+  override discard(): void {
+    if (this.untaken === -1) this.closeResult();
+  }
+
   private closeResult(): void {
+    this.untaken = 0;
     const fd = this.result as number;
     this.revoke(new AbortError());
     try {
