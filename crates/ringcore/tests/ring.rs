@@ -1,5 +1,5 @@
 //! The ring over a driver that does what the test says, over the mock, and over the kernel.
-// PAIR: only-rust ring.rs -- TypeScript writes lists of descriptors and never sees the SQ itself
+//! Pair: __test__/ring.spec.ts
 
 use ringcore::cqe::{Cqe, ENTER_BYTES};
 use ringcore::kernel::{Kernel, Options};
@@ -180,6 +180,7 @@ fn fifty_completions_in_a_completion_queue_of_two_arrive_in_order() {
   }
 }
 
+// PAIR: only-rust -- TypeScript has no driver that does what a script says
 #[test]
 fn eintr_eagain_and_ebusy_of_enter_lose_nothing() {
   for errnos in [
@@ -203,6 +204,7 @@ fn eintr_eagain_and_ebusy_of_enter_lose_nothing() {
   }
 }
 
+// PAIR: only-rust -- TypeScript has no driver that does what a script says
 #[test]
 fn ebadr_fails_every_operation_once_and_ends_the_ring() {
   let (mut ring, script) = scripted(4);
@@ -235,6 +237,7 @@ fn ebadr_fails_every_operation_once_and_ends_the_ring() {
   assert!(!ring.close(Duration::from_secs(5), &mut events));
 }
 
+// PAIR: only-rust -- only Rust sees the SQ and its order
 #[test]
 fn a_cancel_gets_through_a_full_queue_and_before_the_backlog() {
   let (mut ring, script) = scripted(2);
@@ -255,6 +258,7 @@ fn a_cancel_gets_through_a_full_queue_and_before_the_backlog() {
   assert_eq!(script.taken[3].0.addr, target.user_data());
 }
 
+// PAIR: only-rust -- only Rust sees the SQ and its order
 #[test]
 fn a_cancelled_operation_of_the_backlog_never_reaches_the_kernel() {
   let (mut ring, script) = scripted(1);
@@ -274,6 +278,7 @@ fn a_cancelled_operation_of_the_backlog_never_reaches_the_kernel() {
   assert_eq!(script.taken(IORING_OP_NOP).len(), 2);
 }
 
+// PAIR: only-rust -- generations are kept in Rust
 #[test]
 fn a_stale_completion_is_dropped_and_counted() {
   let (mut ring, script) = scripted(4);
@@ -297,6 +302,7 @@ fn a_stale_completion_is_dropped_and_counted() {
   assert_eq!((tickets(&events), events[1].res), (vec![1, 2], 8));
 }
 
+// PAIR: only-rust -- the arena is in Rust
 #[test]
 fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
   let (mut ring, script) = scripted(3);
@@ -349,6 +355,7 @@ fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
   assert!(enters.len() >= 5, "two at most fit into one: {enters:?}");
 }
 
+// PAIR: only-rust -- TypeScript has no driver that does what a script says
 #[test]
 fn the_descriptor_of_an_abandoned_open_is_closed() {
   // Twice: abandoned while the kernel has it, and after its completion was seen.
@@ -401,6 +408,7 @@ fn a_ring_that_closes_waits_for_what_is_in_flight() {
   pipe.into_iter().for_each(ringcore::ring::close_now);
 }
 
+// PAIR: only-rust -- TypeScript has no driver that does what a script says
 #[test]
 fn a_driver_that_never_completes_is_left_after_the_bound_and_its_memory_stays() {
   let (mut ring, _script) = scripted(4);
