@@ -150,3 +150,59 @@ fn opcodes_and_flags_have_the_numbers_of_the_kernel() {
     assert_eq!(place, Some(value as usize), "{name} in linux/io_uring.h");
   }
 }
+
+/// The value of `#define NAME (1U << 4)`, `(1U << NAME_BIT)` or a number in the header.
+fn defined(header: &str, name: &str) -> Option<u32> {
+  let line = header.lines().find(|line| {
+    let mut words = line.split_whitespace();
+    words.next() == Some("#define") && words.next() == Some(name)
+  })?;
+  let text = line.split_once(name)?.1.split("/*").next()?.trim();
+  let text = text.trim_start_matches('(').trim_end_matches(')');
+  let Some(("1U" | "1", shift)) = text.split_once("<<").map(|(one, by)| (one.trim(), by.trim()))
+  else {
+    return match text.strip_prefix("0x") {
+      Some(hex) => u32::from_str_radix(hex, 16).ok(),
+      None => text.parse().ok(),
+    };
+  };
+  // The bits of IOSQE_* are an enum that counts from 0, before the flags themselves.
+  let mut bits: Vec<&str> = Vec::new();
+  for word in header.split(|c: char| !c.is_alphanumeric() && c != '_') {
+    if word.starts_with("IOSQE_") && word.ends_with("_BIT") && !bits.contains(&word) {
+      bits.push(word);
+    }
+  }
+  let place = bits.iter().position(|bit| *bit == shift);
+  Some(1 << place.map_or_else(|| shift.parse().ok(), |place| Some(place as u32))?)
+}
+
+#[test]
+fn flags_have_the_numbers_of_the_kernel_where_its_header_knows_them() {
+  let Ok(header) = std::fs::read_to_string("/usr/include/linux/io_uring.h") else {
+    eprintln!("NOT COMPARED with linux/io_uring.h, which is not on this machine");
+    return;
+  };
+  let ours = SQE_CONSTANTS.iter().chain(ringcore::cqe::CQE_CONSTANTS);
+  let flags = ours.filter(|constant| {
+    let kernels = constant.name.starts_with("IORING_") || constant.name.starts_with("IOSQE_");
+    kernels && !constant.name.starts_with("IORING_OP_")
+  });
+  let (mut compared, mut unknown) = (Vec::new(), Vec::new());
+  for flag in flags {
+    match defined(&header, flag.name) {
+      Some(value) => {
+        assert_eq!(flag.value, value, "{} in linux/io_uring.h", flag.name);
+        compared.push(flag.name);
+      }
+      None => unknown.push(flag.name),
+    }
+  }
+  if !unknown.is_empty() {
+    eprintln!("NOT COMPARED, this linux/io_uring.h is older than {unknown:?}");
+  }
+  // As old as io_uring's second year: without them the comparison has read nothing.
+  for name in ["IOSQE_ASYNC", "IORING_CQE_F_MORE"] {
+    assert!(compared.contains(&name), "{name} was not found, only {compared:?}");
+  }
+}
