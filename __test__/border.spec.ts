@@ -152,7 +152,9 @@ test('each invalid word alone is EINVAL', (t) => {
     list.push(nop(0, { [word]: 1 }), nop(0, { [word]: 1 << 31 }));
   }
   // 256 would be a nop in the 8 bits that the kernel's entry has, 1 << 8 no flag at all.
-  for (const opcode of [1, 2, 12, 25, 64, 255, 256, -1]) list.push(descriptor(opcode, 0));
+  for (const opcode of [1, 2, 12, 25, 64, 255, 256, 256 + 14, 256 + 19, -1]) {
+    list.push(descriptor(opcode, 0));
+  }
   const nopFlags = S.IORING_NOP_INJECT_RESULT | S.IORING_NOP_TW;
   for (let bit = 0; bit < 32; bit++) {
     if (1 << bit !== S.IOSQE_ASYNC) list.push(nop(0, { [S.D_SQE_FLAGS]: 1 << bit }));

@@ -2,9 +2,13 @@
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import * as C from '../src/cqe.ts';
 import { AT_FDCWD, all, type Runtime } from '../src/index.ts';
 import { IORING_OP_NOP, NO_REGION } from '../src/sqe.ts';
-import { failure, folder, many, pipe, runtime, until } from './support.ts';
+import { descriptors, failure, folder, many, pipe, runtime, settle, until } from './support.ts';
+
+/** No descriptor of this process. */
+const UNUSED = 0x3fffffff;
 
 /** Starts `count` nops from one task, in one poll: the order and the values of their ends. */
 async function nops(rt: Runtime, count: number): Promise<number[]> {
@@ -69,13 +73,17 @@ test('one enter moves at most a mebibyte on the calling thread', async (t) => {
 
 test('a ring that closes waits for what is in flight', async (t) => {
   const fd = pipe(t);
-  const rt = await runtime(t, { entries: 4 });
-  const { ring } = rt.executor.reactor;
-  const reads = upTo(20).map(() => failure(rt.op.read(fd, new Uint8Array(100))));
-  await until(() => rt.stats().inFlight === 20);
-  await rt.close();
-  for (const error of await Promise.all(reads)) t.is(error.code, 'ERR_RINGCORE_CLOSED');
-  t.deepEqual([ring.regions.held, ring.slots.size], [0, 0]);
+  // The second has more ends than the list of completions holds.
+  for (const count of [20, C.MAX_COMPLETIONS + 1000]) {
+    const rt = await runtime(t, { entries: 4 });
+    const { ring } = rt.executor.reactor;
+    const reads = upTo(count).map(() => failure(rt.op.read(fd, new Uint8Array(100))));
+    await until(() => rt.stats().inFlight === count);
+    await rt.close();
+    const codes = new Set((await Promise.all(reads)).map((error) => error.code));
+    t.deepEqual([...codes], ['ERR_RINGCORE_CLOSED']);
+    t.deepEqual([ring.regions.held, ring.slots.size], [0, 0]);
+  }
 });
 
 // PAIR: only-typescript -- the list of descriptors is filled in TypeScript only
@@ -125,6 +133,24 @@ test('a thousand cancels at once get through', async (t) => {
     t.deepEqual([stale, inFlight], [0, 0]);
     await rt.close();
   }
+});
+
+// PAIR: only-typescript -- the list of descriptors is filled in TypeScript only
+test.serial('more closes than the list holds go out before a turn', async (t) => {
+  const rt = await runtime(t);
+  const before = descriptors();
+  const mine = new Map(
+    [0, 500, 1023, 1024, 1025, 2999].map((place) => [place, openSync('/dev/null', 'r')]),
+  );
+  t.is(descriptors(), before + mine.size);
+  await rt.run(function* () {
+    const { reactor } = rt.executor;
+    for (let i = 0; i < 3000; i++) reactor.closeFd(mine.get(i) ?? UNUSED);
+    yield* rt.op.nop();
+  });
+  await settle();
+  t.is(descriptors(), before);
+  t.deepEqual(await nops(rt, 50), upTo(50));
 });
 
 // PAIR: only-typescript -- a Rust thread has no event loop beside its ring

@@ -170,7 +170,7 @@ fn each_invalid_word_alone_is_einval() {
     list.push(nop(0, &[(word, 1 << 31)]));
   }
   // 256 would be a nop in the 8 bits that the kernel's entry has, 1 << 8 no flag at all.
-  for opcode in [1, 2, 12, 25, 64, 255, 256, u32::MAX] {
+  for opcode in [1, 2, 12, 25, 64, 255, 256, 256 + 14, 256 + 19, u32::MAX] {
     list.push(descriptor(opcode, 0, &[]));
   }
   for bit in (0..32).filter(|bit| 1 << bit != IOSQE_ASYNC) {
