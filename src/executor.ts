@@ -69,7 +69,7 @@ export class Executor {
   /** A task was woken. */
   ready(task: Task<unknown>): void {
     this.queue.push(task);
-    this.request();
+    if (!this.requested || this.later !== null) this.request();
   }
 
   /** A task has ended. */

@@ -108,11 +108,13 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   override poll(cx: Context): Poll<T> {
     if (this.lifecycle === Lifecycle.Completed) return this.take();
     if (this.lifecycle === Lifecycle.Fresh) {
-      this.runtime ??= cx.runtime;
-      if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
+      if (this.runtime === null) this.runtime = cx.runtime;
+      else if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
       if (!cx.referenced) this.referenced = false;
       this.submit();
       if (this.settled) return this.take();
+      this.lifecycle = Lifecycle.Waiting;
+      return this.wait(cx);
     }
     if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
     if (this.lifecycle === Lifecycle.Submitted) this.lifecycle = Lifecycle.Waiting;
@@ -142,27 +144,26 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   }
 
   /** Its completion: called by the reactor, once (operations here are one-shot). */
-  complete(res: number, _flags: number, opened: boolean): void {
+  complete(res: number, _flags: number, opened: boolean, ring: Ring<Started>): void {
     const abandoned = this.lifecycle === Lifecycle.Abandoned;
-    const runtime = this.runtime as Runtime;
-    const { ring } = runtime.executor.reactor;
     this.lifecycle = Lifecycle.Completed;
     if (abandoned) {
       this.drop();
-      if (opened && res >= 0) runtime.executor.reactor.closeFd(res);
+      if (opened && res >= 0) (this.runtime as Runtime).executor.reactor.closeFd(res);
       this.fail(new AbortError(this.signal?.reason), true);
       return;
     }
     if (res < 0 && !this.succeeds(res)) {
       this.drop();
-      const made = runtime.ended && -res === ECANCELED ? closedError() : undefined;
+      const made =
+        (this.runtime as Runtime).ended && -res === ECANCELED ? closedError() : undefined;
       this.failure = { errno: -res, made, polled: false };
       this.fail(undefined, -res === ECANCELED);
       return;
     }
     try {
-      const value = this.value(res, ring);
-      this.drop();
+      const value = this.value(res, ring as unknown as Ring);
+      if (this.region !== NONE) this.drop();
       if (opened) this.untaken = this.takers;
       this.settle(value);
     } catch (error) {

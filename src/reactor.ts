@@ -13,7 +13,7 @@ export interface Started extends Entry {
   /** The signal it listens to, if any. */
   readonly signal: AbortSignal | null;
   /** A completion: bytes are copied, those who wait are woken. */
-  complete(res: number, flags: number, opened: boolean): void;
+  complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): void;
   /** Its signal was aborted. */
   aborted(reason: unknown): void;
 }
@@ -82,7 +82,7 @@ export class Reactor {
       if (op.referenced) this.referenced--;
       if (op.signal !== null) this.unwatch(op.signal, op);
     }
-    op.complete(res, flags, opened);
+    op.complete(res, flags, opened, this.ring);
   }
 
   /** ref() and unref() of an operation, in flight or not. */
