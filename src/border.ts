@@ -53,7 +53,10 @@ export class Border {
   }
 
   // PAIR: Border.start
-  /** Writes one descriptor. Every word is written: the memory holds the last turn's. */
+  /**
+   * Writes one descriptor, over the last turn's. The reserved words D_FLAGS, D_WORD2 and 13 to 15
+   * are zero from the start: nobody ever writes them, and Rust refuses anything else.
+   */
   start(
     opcode: number,
     ticket: number,
@@ -71,7 +74,6 @@ export class Border {
     const at = DESCRIPTORS + this.count * S.DESCRIPTOR_WORDS;
     this.count++;
     words[at + S.D_OPCODE] = opcode;
-    words[at + S.D_FLAGS] = 0;
     words[at + S.D_FD] = fd;
     words[at + S.D_REGION] = region;
     words[at + S.D_REGION_OFFSET] = regionOffset;
@@ -80,12 +82,8 @@ export class Border {
     words[at + S.D_OFFSET_HI] = offsetHi;
     words[at + S.D_WORD0] = word0;
     words[at + S.D_WORD1] = word1;
-    words[at + S.D_WORD2] = 0;
     words[at + S.D_SQE_FLAGS] = sqeFlags;
     words[at + S.D_TICKET] = ticket;
-    words[at + 13] = 0;
-    words[at + 14] = 0;
-    words[at + 15] = 0;
   }
 
   /** Copies a path with its NUL into the inputs area; where it starts. -1: no room this turn. */

@@ -69,7 +69,7 @@ export class Executor {
   /** A task was woken. */
   ready(task: Task<unknown>): void {
     this.queue.push(task);
-    this.request();
+    if (!this.requested || this.later !== null) this.request();
   }
 
   /** A task has ended. */
@@ -91,7 +91,10 @@ export class Executor {
       else if (this.holds()) setImmediate(this.onImmediate);
       else this.later = setTimeout(this.onImmediate, 0).unref();
     } else if (this.later !== null && this.holds()) {
-      this.later.ref();
+      // Somebody waits by now: an immediate, not the millisecond of a timer.
+      clearTimeout(this.later);
+      this.later = null;
+      setImmediate(this.onImmediate);
     }
     if (this.reactor.ring.border.count >= FLUSH && !this.spent && !this.turning && !this.closed) {
       // Submitted and reaped, not delivered: the caller's code is on the stack.

@@ -27,10 +27,15 @@ export class Context {
   readonly runtime: Runtime;
   /** Operations started by this task hold the process. */
   referenced = true;
-  /** The future that an iterator has just yielded; the driver of the generator takes it. */
+  /**
+   * The future that an iterator has yielded last, which the generator waits for. Flags beside it
+   * instead of more references: each write of a young future into an old object has a price.
+   */
   yielded: Future<unknown> | null = null;
-  /** The future whose iteration has begun and that has not been polled by it. */
-  starting: Future<unknown> | null = null;
+  /** It was yielded just now, and the driver of the generator has not seen it yet. */
+  fresh = false;
+  /** An iteration has begun that has not yielded yet. */
+  starting = false;
   /** The yielded future is ready: its value, kept for the driver's immediate return. */
   early: unknown = PENDING;
   constructor(waker: Waker, runtime: Runtime) {
@@ -105,7 +110,7 @@ export abstract class Future<T> implements PromiseLike<T> {
   /** `yield* future`: the future is its own iterator, so that nothing is allocated. */
   [Symbol.iterator](): Iterator<Future<unknown>, T, unknown> {
     if (current === null) throw misuse('yield* works in a generator task; elsewhere, use await');
-    current.starting = this;
+    current.starting = true;
     current.early = PENDING; // What a spread or a destructuring left is nobody's value.
     return this as unknown as Iterator<Future<unknown>, T, unknown>;
   }
@@ -115,8 +120,8 @@ export abstract class Future<T> implements PromiseLike<T> {
     const cx = current;
     if (cx === null) throw misuse('yield* works in a generator task; elsewhere, use await');
     // A driver takes what is yielded before it comes again; a spread or a for loop does not.
-    if (cx.yielded === this) {
-      cx.yielded = null;
+    if (cx.fresh && cx.yielded === this) {
+      cx.fresh = false;
       throw misuse('a future is not a list: write `yield* future`');
     }
     if (cx.early !== PENDING) {
@@ -126,13 +131,14 @@ export abstract class Future<T> implements PromiseLike<T> {
     }
     const polled = this.poll(cx);
     if (polled !== PENDING) {
-      if (cx.starting !== this) {
+      if (!cx.starting) {
         DONE.value = polled;
         return DONE as IteratorReturnResult<T>;
       }
       cx.early = polled; // Ready at the first step: one yield all the same, to tell a spread.
     }
-    cx.starting = null;
+    cx.starting = false;
+    cx.fresh = true;
     cx.yielded = this;
     return YIELD as IteratorYieldResult<Future<unknown>>;
   }

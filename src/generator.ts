@@ -11,7 +11,8 @@ import type { Runtime } from './runtime.ts';
 export class GeneratorFuture<T> extends Outcome<T> {
   private make: (() => Generator<Future<unknown>, T, unknown>) | null;
   private generator: Generator<Future<unknown>, T, unknown> | null = null;
-  private waiting: Future<unknown> | null = null;
+  /** What it was polled with: the one context of its task, which holds what it waits for. */
+  private cx: Context | null = null;
   private running = false;
   private aborting = false;
   private returned = false;
@@ -27,6 +28,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
     if (this.settled) return this.take();
     if (this.running) throw misuse('a generator waits for itself');
     this.running = true;
+    this.cx = cx;
     const outer = enter(cx);
     try {
       this.resume(cx);
@@ -36,11 +38,15 @@ export class GeneratorFuture<T> extends Outcome<T> {
     } finally {
       enter(outer);
       this.running = false;
-      cx.yielded = null;
-      cx.starting = null;
+      cx.fresh = false;
+      cx.starting = false;
       cx.early = PENDING;
     }
     return this.settled ? this.take() : PENDING;
+  }
+
+  private get waiting(): Future<unknown> | null {
+    return this.cx?.yielded ?? null;
   }
 
   /** Runs the generator until it waits or ends. */
@@ -55,7 +61,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
       let step: IteratorResult<Future<unknown>, T>;
       if (this.aborting && !this.returned) {
         // The operation ends first: its memory and its descriptor are accounted for by its CQE.
-        if (this.waiting !== null && this.ending && stillPending(this.waiting, cx)) return;
+        if (cx.yielded !== null && this.ending && stillPending(cx.yielded, cx)) return;
         this.returned = true;
         step = generator.return(undefined as T);
       } else if (wrong !== null) {
@@ -64,24 +70,25 @@ export class GeneratorFuture<T> extends Outcome<T> {
       } else {
         step = generator.next();
       }
-      this.waiting = null;
       if (step.done) {
         this.generator = null;
+        cx.yielded = null;
         if (this.aborting) this.fail(new AbortError(), true);
         else this.settle(step.value);
         return;
       }
-      const future = cx.yielded;
-      cx.yielded = null;
-      if (future === null || (step as IteratorResult<unknown>) !== YIELD) {
+      const yielded = cx.fresh;
+      cx.fresh = false;
+      if (!yielded || (step as IteratorResult<unknown>) !== YIELD) {
+        cx.yielded = null;
         const got = describe(step.value);
         wrong = misuse(`a task waits with \`yield*\`, not with \`yield\`: it yielded ${got}`);
         continue;
       }
       if (cx.early !== PENDING) continue;
-      this.waiting = future;
       if (!this.aborting || this.returned) return;
-      this.ending = future.abandon(cx); // It aborted itself while it ran.
+      // It aborted itself while it ran.
+      this.ending = (cx.yielded as Future<unknown>).abandon(cx);
     }
   }
 

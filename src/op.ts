@@ -112,11 +112,13 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   override poll(cx: Context): Poll<T> {
     if (this.lifecycle === Lifecycle.Completed) return this.take();
     if (this.lifecycle === Lifecycle.Fresh) {
-      this.runtime ??= cx.runtime;
-      if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
+      if (this.runtime === null) this.runtime = cx.runtime;
+      else if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
       if (!cx.referenced) this.referenced = false;
       this.submit();
       if (this.settled) return this.take();
+      this.lifecycle = Lifecycle.Waiting;
+      return this.wait(cx);
     }
     if (this.runtime !== cx.runtime) throw wrongRuntimeError('This operation');
     if (this.lifecycle === Lifecycle.Submitted) this.lifecycle = Lifecycle.Waiting;
@@ -146,28 +148,30 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   }
 
   /** Its completion, once (operations here are one-shot); how many bytes were copied for it. */
-  complete(res: number, _flags: number, opened: boolean): number {
+  complete(res: number, _flags: number, opened: boolean, ring: Ring<Started>): number {
     const abandoned = this.lifecycle === Lifecycle.Abandoned;
-    const runtime = this.runtime as Runtime;
-    const { ring } = runtime.executor.reactor;
     this.lifecycle = Lifecycle.Completed;
     if (abandoned) {
       this.drop();
-      if (opened && res >= 0) runtime.executor.reactor.closeFd(res);
+      if (opened && res >= 0) (this.runtime as Runtime).executor.reactor.closeFd(res);
       this.fail(new AbortError(this.signal?.reason), true);
       return 0;
     }
     if (res < 0 && !this.succeeds(res)) {
       this.drop();
-      const made = runtime.ended && -res === ECANCELED ? closedError() : undefined;
+      const made =
+        (this.runtime as Runtime).ended && -res === ECANCELED ? closedError() : undefined;
       this.failure = { errno: -res, made, polled: false };
       this.fail(undefined, -res === ECANCELED);
       return 0;
     }
     try {
-      const value = this.value(res, ring);
-      const copied = this.region === NONE ? 0 : res;
-      this.drop();
+      const value = this.value(res, ring as unknown as Ring);
+      let copied = 0;
+      if (this.region !== NONE) {
+        copied = res;
+        this.drop();
+      }
       if (opened) this.untaken = this.takers;
       this.settle(value);
       return copied;

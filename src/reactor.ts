@@ -14,7 +14,7 @@ export interface Started extends Entry {
   /** The signal it listens to, if any. */
   readonly signal: AbortSignal | null;
   /** A completion: bytes are copied, those who wait are woken. How many bytes. */
-  complete(res: number, flags: number, opened: boolean): number;
+  complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number;
   /** Its signal was aborted. */
   aborted(reason: unknown): void;
 }
@@ -83,7 +83,7 @@ export class Reactor {
       if (op.referenced) this.referenced--;
       if (op.signal !== null) this.unwatch(op.signal, op);
     }
-    return op.complete(res, flags, opened);
+    return op.complete(res, flags, opened, this.ring);
   }
 
   /** ref() and unref() of an operation, in flight or not. */
