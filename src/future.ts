@@ -146,8 +146,8 @@ export abstract class Future<T> implements PromiseLike<T> {
   /** The generator that waits here is ended; or a destructuring has read one element. */
   return(value?: T): IteratorResult<Future<unknown>, T> {
     const cx = current;
-    if (cx !== null && cx.yielded === this) {
-      cx.yielded = null;
+    if (cx?.fresh && cx.yielded === this) {
+      cx.fresh = false;
       throw misuse('a future is not a list: write `yield* future`');
     }
     return { done: true, value: value as T };
