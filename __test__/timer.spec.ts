@@ -2,8 +2,10 @@
 import test from 'ava';
 import {
   AbortError,
+  all,
   fromPromise,
   op,
+  race,
   run,
   sleep,
   spawn,
@@ -11,7 +13,7 @@ import {
   timeout,
 } from '../src/index.ts';
 import { current } from '../src/runtime.ts';
-import { child, failure, many, settle, until } from './support.ts';
+import { child, failure, many, runtime, settle, until } from './support.ts';
 
 // sleep and timeout belong to the thread's default runtime, so these tests take turns.
 const idle = () => until(() => current().stats().inFlight === 0);
@@ -148,4 +150,23 @@ test.serial('sleep without ref does not hold the process, with ref it does', asy
   t.is(stderr, '');
   t.is(stdout, 'held\nexit\n');
   t.is(code, 0);
+});
+
+// PAIR: only-typescript -- in Rust everything binds to the runtime that polls it
+test('futures of a runtime of their own are timed, raced and joined there', async (t) => {
+  const rt = await runtime(t);
+  t.is(await timeout(rt.op.nop({ result: 3 }), 1000), 3);
+  t.is(await race([rt.op.nop({ result: 4 }), rt.op.timeout(1000)]), 4);
+  t.deepEqual(await all([rt.op.nop({ result: 5 }), rt.op.nop({ result: 6 })]), [5, 6]);
+  const slept = await rt.run(function* () {
+    yield* sleep(1);
+    yield* timeout(rt.op.nop(), 1000);
+    return yield* race([sleep(1), sleep(1000)]);
+  });
+  t.is(slept, undefined);
+  const handle = rt.spawn(function* () {
+    yield* sleep(1);
+    return 7;
+  });
+  t.is(await timeout(handle, 1000), 7);
 });

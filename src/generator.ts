@@ -227,6 +227,15 @@ class SharedGenerator<T> extends Composite<T> {
   }
 }
 
+/** The runtime that one of them is bound to already; null: whichever polls them. */
+export function homeOf(futures: Iterable<Future<unknown>>): Runtime | null {
+  for (const future of futures) {
+    const { runtime } = future as { runtime?: Runtime | null };
+    if (runtime) return runtime;
+  }
+  return null;
+}
+
 /** Whether an abandoned future has yet to end; how it ends does not matter. */
 function stillPending(future: Future<unknown>, cx: Context): boolean {
   try {

@@ -3,7 +3,7 @@
 
 import { typeError } from './error.ts';
 import { type Context, type Future, PENDING, type Poll } from './future.ts';
-import { Composite, fromPromise } from './generator.ts';
+import { Composite, fromPromise, homeOf } from './generator.ts';
 
 /** What the combinators take: futures, and promises as they are. */
 export type Awaitable<T> = Future<T> | PromiseLike<T>;
@@ -20,8 +20,8 @@ function futures<T>(items: Iterable<Awaitable<T>>): Future<T>[] {
  * The outcome of the first that ends, in order among those that end together. The others are
  * abandoned: what they wait for is cancelled, a descriptor that comes all the same is closed.
  */
-export function race<T>(items: Iterable<Awaitable<T>>): Future<T> {
-  return new Race(futures(items));
+export function race<T extends Awaitable<unknown>>(items: Iterable<T>): Future<Awaited<T>> {
+  return new Race(futures<Awaited<T>>(items as Iterable<Awaitable<Awaited<T>>>));
 }
 
 class Race<T> extends Composite<T> {
@@ -30,6 +30,7 @@ class Race<T> extends Composite<T> {
   constructor(futures: Future<T>[]) {
     super();
     this.futures = futures;
+    this.runtime = homeOf(futures);
   }
 
   protected parts(): Future<unknown>[] {
@@ -78,6 +79,7 @@ class All extends Composite<unknown[]> {
     this.futures = futures;
     this.values = futures.map(() => PENDING);
     this.left = futures.length;
+    this.runtime = homeOf(futures);
   }
 
   protected parts(): Future<unknown>[] {

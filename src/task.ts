@@ -131,6 +131,11 @@ export class JoinHandle<T> extends Outcome<T> {
 
   override begin(): void {}
 
+  /** Where its task runs. */
+  get runtime(): Runtime {
+    return this.task.context.runtime;
+  }
+
   /** What its task is polled with. */
   get context(): Context {
     return this.task.context;

@@ -3,8 +3,8 @@
 
 import { checkMs } from './check.ts';
 import { AbortError, TimeoutError } from './error.ts';
-import { type Context, Future, PENDING, type Poll } from './future.ts';
-import { Composite, fromPromise } from './generator.ts';
+import { type Context, currentContext, Future, PENDING, type Poll } from './future.ts';
+import { Composite, fromPromise, homeOf } from './generator.ts';
 import type { Op, OpOptions } from './op.ts';
 import { Ops } from './ops.ts';
 import type { Reaction } from './promise.ts';
@@ -18,6 +18,11 @@ export class Timer extends Future<void> {
   constructor(op: Op<void>) {
     super();
     this.op = op;
+  }
+
+  /** Where its clock runs. */
+  get runtime(): Runtime | null {
+    return this.op.runtime;
   }
 
   // PAIR: Timer.poll
@@ -45,11 +50,23 @@ export class Timer extends Future<void> {
 }
 
 // PAIR: sleep
-/** Ends after `ms` milliseconds, never early. The clock starts at this call. */
+/**
+ * Ends after `ms` milliseconds, never early. The clock starts at this call, on the runtime of the
+ * generator task that calls, elsewhere on the thread's default one.
+ */
 export function sleep(ms: number, options?: OpOptions): Timer {
-  const op = new Ops(current()).timeout(ms, options);
+  return start(here(), ms, options);
+}
+
+function start(runtime: Runtime, ms: number, options?: OpOptions): Timer {
+  const op = new Ops(runtime).timeout(ms, options);
   op.begin();
   return new Timer(op);
+}
+
+/** The runtime whose task is being polled, or the thread's default one. */
+function here(): Runtime {
+  return currentContext()?.runtime ?? current();
 }
 
 // PAIR: timeout
@@ -60,7 +77,8 @@ export function sleep(ms: number, options?: OpOptions): Timer {
  */
 export function timeout<T>(future: Future<T> | PromiseLike<T>, ms: number): Future<T> {
   checkMs(ms);
-  const limited = new Timeout<T>(fromPromise(future), ms, current());
+  const inner = fromPromise(future);
+  const limited = new Timeout<T>(inner, ms, homeOf([inner]) ?? here());
   limited.begin();
   return limited;
 }
@@ -76,7 +94,7 @@ class Timeout<T> extends Composite<T> {
     this.future = future;
     this.ms = ms;
     this.runtime = runtime;
-    this.timer = sleep(ms);
+    this.timer = start(runtime, ms);
   }
 
   protected parts(): Future<unknown>[] {

@@ -29,6 +29,9 @@ const MAX_TICKET: u32 = 1 << 24;
 /// One descriptor, copied out of shared memory before it is looked at.
 type Descriptor = [u32; DESCRIPTOR_WORDS as usize];
 
+/// One completion, as it lies in shared memory.
+type Completion = [u32; COMPLETION_WORDS as usize];
+
 /// What the kernel reads when it takes the entry.
 enum Inputs {
   None,
@@ -143,10 +146,10 @@ impl Border {
   fn take_descriptors(&mut self) {
     let count = self.get(H_DESCRIPTORS).min(MAX_DESCRIPTORS);
     for index in 0..count {
-      let mut descriptor: Descriptor = [0; DESCRIPTOR_WORDS as usize];
-      for (word, place) in descriptor.iter_mut().enumerate() {
-        *place = self.word(BORDER_DESCRIPTORS / 4 + index * DESCRIPTOR_WORDS + word as u32);
-      }
+      let at = (BORDER_DESCRIPTORS + index * DESCRIPTOR_WORDS * 4) as usize;
+      // SAFETY: I6: in the slab, since `count` is at most MAX_DESCRIPTORS, and aligned; only the
+      // JavaScript thread writes there, and it is in this call, so that one plain copy is enough.
+      let descriptor = unsafe { self.memory.base().wrapping_add(at).cast::<Descriptor>().read() };
       let ticket = descriptor[D_TICKET as usize];
       if let Err(errno) = self.start(&descriptor) {
         // Through the ring's local events: the list may be full just now.
@@ -349,12 +352,16 @@ impl Border {
 
   fn write_completion(&mut self, ticket: u32, event: &Event) {
     let index = self.get(H_COMPLETIONS);
-    debug_assert!(index < MAX_COMPLETIONS, "reap and close look for room");
-    let at = BORDER_COMPLETIONS / 4 + index * COMPLETION_WORDS;
-    self.set_word(at + C_TICKET, ticket);
-    self.set_word(at + C_RES, event.res as u32);
-    self.set_word(at + C_FLAGS, event.flags);
-    self.set_word(at + C_AUX, event.opens as u32);
+    assert!(index < MAX_COMPLETIONS, "reap and close look for room");
+    let mut completion = [0; COMPLETION_WORDS as usize];
+    completion[C_TICKET as usize] = ticket;
+    completion[C_RES as usize] = event.res as u32;
+    completion[C_FLAGS as usize] = event.flags;
+    completion[C_AUX as usize] = event.opens as u32;
+    let at = (BORDER_COMPLETIONS + index * COMPLETION_WORDS * 4) as usize;
+    // SAFETY: I6: in the slab by the check above, aligned, touched by this thread only, which is in
+    // this call until the completion is read.
+    unsafe { self.memory.base().wrapping_add(at).cast::<Completion>().write(completion) };
     self.set(H_COMPLETIONS, index + 1);
   }
 

@@ -84,15 +84,18 @@ impl Ring {
   /// result is taken, a ticket's is free at once.
   pub(crate) fn let_go(&mut self, key: Key, remove: bool) {
     self.in_flight -= 1;
+    if remove {
+      if let Held::Region(id) = self.slots.remove(key).expect("the caller found it") {
+        self.regions.release(id);
+      }
+      return;
+    }
     let slot = self.slots.get(key).expect("the caller found it");
     slot.inputs = None;
     slot.queued = false;
     if let Held::Region(id) = slot.held {
       slot.held = Held::Nothing;
       self.regions.release(id);
-    }
-    if remove {
-      self.slots.remove(key);
     }
   }
 
