@@ -7,11 +7,7 @@ import { descriptors, failure, many, runtime, settle, until } from './support.ts
 test('race gives the first outcome and cancels the others', async (t) => {
   const rt = await runtime(t);
   const value = await rt.run(function* () {
-    return yield* race<unknown>([
-      rt.op.timeout(60_000),
-      rt.op.nop({ result: 2 }),
-      rt.op.timeout(60_000),
-    ]);
+    return yield* race([rt.op.timeout(60_000), rt.op.nop({ result: 2 }), rt.op.timeout(60_000)]);
   });
   t.is(value, 2);
   await until(() => rt.stats().inFlight === 0);
@@ -28,7 +24,7 @@ test('race gives the first of those that end together', async (t) => {
 test('a failure that comes first is the outcome of race', async (t) => {
   const rt = await runtime(t);
   const racing = rt.run(function* () {
-    return yield* race<unknown>([rt.op.timeout(60_000), rt.op.nop({ result: -28 })]);
+    return yield* race([rt.op.timeout(60_000), rt.op.nop({ result: -28 })]);
   });
   t.is((await failure(racing)).code, 'ENOSPC');
   await until(() => rt.stats().inFlight === 0);
@@ -113,7 +109,7 @@ test.serial('descriptors that all had already are closed when it fails or is lef
     t.is((await failure(rt.run(all([open(), open('/no/such/file')])))).code, 'ENOENT');
     const both = all([open(), rt.op.timeout(60_000)]);
     const left = rt.run(function* () {
-      return yield* race<unknown>([both, rt.op.timeout(1)]);
+      return yield* race([both, rt.op.timeout(1)]);
     });
     await left;
     const waits = rt.spawn(all([open(), rt.op.timeout(60_000)]));
@@ -154,7 +150,7 @@ test('a loser that somebody else waits for goes on', async (t) => {
     yield* rt.op.timeout(60_000);
   });
   const value = await rt.run(function* () {
-    return yield* race<unknown>([shared, slow, rt.op.nop({ result: 2 })]);
+    return yield* race([shared, slow, rt.op.nop({ result: 2 })]);
   });
   t.is(value, 2);
   await settle();
@@ -179,7 +175,7 @@ test('a generator that lost a race runs its finally blocks', async (t) => {
       }
     });
   const racing = rt.run(function* () {
-    const value = yield* race<unknown>([part(), rt.op.nop({ result: 2 }), part()]);
+    const value = yield* race([part(), rt.op.nop({ result: 2 }), part()]);
     yield* rt.op.timeout(1);
     return value;
   });
@@ -190,7 +186,7 @@ test('a generator that lost a race runs its finally blocks', async (t) => {
 
 // PAIR: only-typescript -- Rust has neither promises nor a second await
 test('race and all take promises, are awaited, and keep their outcome', async (t) => {
-  const first = race<unknown>([new Promise(() => {}), Promise.resolve(5)]);
+  const first = race([new Promise(() => {}), Promise.resolve(5)]);
   t.is(await first, 5);
   t.is(await first, 5);
   const both = all([Promise.resolve('a'), fromPromise(Promise.resolve('b'))]);

@@ -16,7 +16,7 @@ use crate::buffer::{Growth, Slab};
 use crate::cqe::*;
 use crate::error::Result;
 use crate::op::{poll_word, timespec};
-use crate::ring::{close_now, Event, Input, Ring, Wait};
+use crate::ring::{close_now, Event, Input, Inputs, Ring, Wait};
 use crate::slot::{Held, Key, Owner};
 use crate::sqe::*;
 use std::collections::VecDeque;
@@ -31,23 +31,6 @@ type Descriptor = [u32; DESCRIPTOR_WORDS as usize];
 
 /// One completion, as it lies in shared memory.
 type Completion = [u32; COMPLETION_WORDS as usize];
-
-/// What the kernel reads when it takes the entry.
-enum Inputs {
-  None,
-  Path(Vec<u8>),
-  Time([u8; 16]),
-}
-
-impl Inputs {
-  fn bytes(&self) -> Option<&[u8]> {
-    match self {
-      Inputs::None => None,
-      Inputs::Path(path) => Some(path),
-      Inputs::Time(time) => Some(time),
-    }
-  }
-}
 
 // PAIR: Border
 /// A ring and the memory through which TypeScript drives it.

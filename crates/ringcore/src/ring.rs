@@ -47,6 +47,23 @@ pub struct Stats {
 #[derive(Clone, Copy, Default)]
 pub struct Input<'a>(pub Option<&'a [u8]>);
 
+/// The same, owned: what a descriptor said.
+pub(crate) enum Inputs {
+  None,
+  Path(Vec<u8>),
+  Time([u8; 16]),
+}
+
+impl Inputs {
+  pub(crate) fn bytes(&self) -> Option<&[u8]> {
+    match self {
+      Inputs::None => None,
+      Inputs::Path(path) => Some(path),
+      Inputs::Time(time) => Some(time),
+    }
+  }
+}
+
 /// user_data of a cancel or a close that the ring sent itself.
 pub(crate) const OWN: u64 = OWNER_RING;
 /// user_data of the read that a wake-up from another thread completes.
