@@ -1,4 +1,5 @@
-// src/sqe.ts and src/cqe.ts are generated from Rust, where the numbers live, and committed.
+// src/sqe.ts, src/cqe.ts, src/table.ts and the table in docs/kernel.md are generated from Rust,
+// where the numbers live, and committed.
 //
 //   npm run constants                writes them
 //   node .ci/constants.mjs --check   fails when a committed file is not what Rust prints
@@ -8,12 +9,25 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { environment, root } from './children.mjs';
 
+const DOCS = 'docs/kernel.md';
+
 function generate(stem) {
   const cargo = ['run', '-q', '-p', 'ringcore', '--bin', 'constants', '--', stem];
   const text = output('cargo', cargo);
+  if (stem === 'docs') return inDocs(text);
   // The committed file is what the formatter wants, or the two would argue for ever.
   const biome = join(root, 'node_modules/@biomejs/biome/bin/biome');
   return output(process.execPath, [biome, 'format', `--stdin-file-path=src/${stem}.ts`], text);
+}
+
+/** docs/kernel.md with the table between its two markers replaced. */
+function inDocs(table) {
+  const [begin, end] = ['<!-- operations: generated -->', '<!-- end -->'];
+  const page = readFileSync(join(root, DOCS), 'utf8');
+  const [head, rest] = page.split(begin);
+  const tail = rest?.split(end)[1];
+  if (tail === undefined) throw new Error(`${DOCS} lacks ${begin} ... ${end}`);
+  return `${head}${begin}\n${table}${end}${tail}`;
 }
 
 function output(command, args, input = '') {
@@ -32,8 +46,8 @@ function firstDifference(file, committed, wanted) {
 }
 
 try {
-  for (const stem of ['sqe', 'cqe']) {
-    const file = `src/${stem}.ts`;
+  for (const stem of ['sqe', 'cqe', 'table', 'docs']) {
+    const file = stem === 'docs' ? DOCS : `src/${stem}.ts`;
     const text = generate(stem);
     let committed = '';
     try {

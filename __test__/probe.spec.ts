@@ -3,7 +3,7 @@ import test from 'ava';
 import { probe, Runtime } from '../src/index.ts';
 import { Mock, NO_FAULTS } from '../src/mock.ts';
 import { explain } from '../src/probe.ts';
-import { OPS } from '../src/sqe.ts';
+import { OPS } from '../src/table.ts';
 
 test('each errno of set up names its wall and its way out', (t) => {
   const cases: [number, number | undefined, string, string][] = [

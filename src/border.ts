@@ -54,8 +54,7 @@ export class Border {
 
   // PAIR: Border.start
   /**
-   * Writes one descriptor, over the last turn's. The reserved words D_FLAGS, D_WORD2 and 13 to 15
-   * are zero from the start: nobody ever writes them, and Rust refuses anything else.
+   * Writes one descriptor, over the last turn's. The words of `extra` are 0: Rust sets them back.
    */
   start(
     opcode: number,
@@ -86,15 +85,50 @@ export class Border {
     words[at + S.D_TICKET] = ticket;
   }
 
-  /** Copies a path with its NUL into the inputs area; where it starts. -1: no room this turn. */
+  /** Words that few operations have, of the descriptor written last. */
+  extra(
+    ioprio: number,
+    addrHigh: number,
+    input: number,
+    inputLength: number,
+    fileIndex: number,
+  ): void {
+    const { words } = this;
+    const at = DESCRIPTORS + (this.count - 1) * S.DESCRIPTOR_WORDS;
+    words[at + S.D_IOPRIO] = ioprio;
+    words[at + S.D_WORD2] = addrHigh;
+    words[at + S.D_INPUT] = input;
+    words[at + S.D_INPUT_LENGTH] = inputLength;
+    words[at + S.D_FILE_INDEX] = fileIndex;
+  }
+
+  /** Links the descriptor written last to the next one. */
+  link(flag: number): void {
+    const at = DESCRIPTORS + (this.count - 1) * S.DESCRIPTOR_WORDS + S.D_SQE_FLAGS;
+    this.words[at] = (this.words[at] as number) | flag;
+  }
+
+  /** Takes back everything from the descriptor with this index on. */
+  rollback(count: number): void {
+    const from = DESCRIPTORS + count * S.DESCRIPTOR_WORDS;
+    this.words.fill(0, from, DESCRIPTORS + this.count * S.DESCRIPTOR_WORDS);
+    this.count = count;
+  }
+
+  /** Copies bytes into the inputs area; where they start. -1: no room this turn. */
   input(bytes: Uint8Array): number {
     const from = this.inputsUsed;
-    const end = from + bytes.length + 1;
+    const end = from + bytes.length;
     if (end > C.INPUTS_BYTES) return -1;
     this.inputs.set(bytes, from);
-    this.inputs[end - 1] = 0;
-    this.inputsUsed = end;
+    // Structs of 8-byte words among them stay aligned.
+    this.inputsUsed = (end + 7) & ~7;
     return from;
+  }
+
+  /** Whether the inputs area has room for so many bytes. */
+  affords(bytes: number): boolean {
+    return this.inputsUsed + bytes <= C.INPUTS_BYTES;
   }
 
   // PAIR: Border.deliver

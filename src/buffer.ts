@@ -52,6 +52,8 @@ export function gone(view: ArrayBufferView): boolean {
 export class Regions {
   readonly views: Uint8Array[] = [];
   private readonly free: number[][] = [];
+  /** Regions of chains with the members that still use them. Usually empty. */
+  private readonly shared = new Map<number, number>();
   private readonly more: (size: number) => Growth | null;
   private readonly limit: number;
 
@@ -90,9 +92,22 @@ export class Regions {
     return free.pop() as number;
   }
 
+  /** That many operations of one chain use it; it is free when all have released it. */
+  share(id: number, users: number): void {
+    this.shared.set(id, users);
+  }
+
   // PAIR: Regions.release
   /** The operation's last completion is in. */
   release(id: number): void {
+    if (this.shared.size > 0) {
+      const users = this.shared.get(id) ?? 1;
+      if (users > 1) {
+        this.shared.set(id, users - 1);
+        return;
+      }
+      this.shared.delete(id);
+    }
     const view = this.views[id] as Uint8Array;
     (this.free[classOf(view.length)] as number[]).push(id);
   }

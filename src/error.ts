@@ -2,7 +2,7 @@
 // Pair: crates/ringcore/src/error.rs
 
 import { getSystemErrorMap } from 'node:util';
-import { OPS } from './sqe.ts';
+import { OPS } from './table.ts';
 
 /** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
 export const DEBUG: boolean = process.env.RINGCORE_DEBUG === '1';
@@ -23,19 +23,35 @@ export interface SystemError extends Error {
   code: string;
   syscall: string;
   path?: string;
+  /** Of operations on two paths the second. */
+  dest?: string;
 }
 
 // PAIR: errnoError
-/** The error of a negative result. Message: `CODE: text, syscall 'path'`. */
-export function errnoError(errno: number, syscall: string, path?: string): SystemError {
+/** The error of a negative result. Message: `CODE: text, syscall 'path' -> 'dest'`. */
+export function errnoError(
+  errno: number,
+  syscall: string,
+  path?: string,
+  dest?: string,
+): SystemError {
   const known = getSystemErrorMap().get(-errno);
   const [code, text] = known ?? OTHER_ERRNOS.get(errno) ?? ['UNKNOWN', `unknown error ${errno}`];
-  const about = path === undefined ? '' : ` '${path}'`;
+  const to = dest === undefined ? '' : ` -> '${dest}'`;
+  const about = path === undefined ? '' : ` '${path}'${to}`;
   const error = new Error(`${code}: ${text}, ${syscall}${about}`) as SystemError;
   error.errno = -errno;
   error.code = code;
   error.syscall = syscall;
   if (path !== undefined) error.path = path;
+  if (dest !== undefined) error.dest = dest;
+  return error;
+}
+
+/** A member of a chain that never ran. Not an AbortError: nobody wished it. */
+export function cutError(syscall: string, path?: string, dest?: string): SystemError {
+  const error = errnoError(125, syscall, path, dest);
+  error.message += ': the chain ended before it, with a member that failed or was short';
   return error;
 }
 

@@ -239,6 +239,20 @@ export abstract class Outcome<T> extends Future<T> {
     return this.result as T;
   }
 
+  /** The outcome, for who has settled it: returned, or thrown. */
+  outcome(): T {
+    if (this.state === FAILED) {
+      this.unhandled?.take();
+      throw this.error();
+    }
+    return this.result as T;
+  }
+
+  /** Somebody else reports its failure. */
+  heard(): void {
+    this.unhandled?.take();
+  }
+
   /** The error of a failure. Op makes it here, late, where a generator's frames are. */
   protected error(): unknown {
     return this.result;

@@ -6,6 +6,7 @@
 import { probe as ask, type Probe } from './probe.ts';
 import { existing } from './runtime.ts';
 
+export type { Chain, Limited, Linkable, LinkedValues } from './chain.ts';
 export {
   AbortError,
   DetachedError,
@@ -18,8 +19,8 @@ export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
 export { type Awaitable, all, race } from './join.ts';
 export type { Options } from './kernel.ts';
-export type { NopOptions, Op, OpOptions } from './op.ts';
-export { AT_FDCWD, type Ops, op } from './ops.ts';
+export type { Fd, NopOptions, Op, OpOptions } from './op.ts';
+export { AT_FDCWD, type Ops, op, type PathLike } from './ops/index.ts';
 export type { Probe } from './probe.ts';
 export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
 export { JoinHandle, type TaskSource } from './task.ts';

@@ -12,6 +12,8 @@ import * as S from './sqe.ts';
 import { type Region, type Taken, World } from './world.ts';
 
 const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, ECANCELED] = [4, 9, 11, 16, 22, 125];
+/** Words that TypeScript writes when it needs them only. */
+const RARE = [S.D_IOPRIO, S.D_WORD2, S.D_INPUT, S.D_INPUT_LENGTH, S.D_FILE_INDEX];
 const MAX_TICKET = 1 << 24;
 /** The ring's own eventfd, which close refuses. */
 const PROTECTED = 999_999;
@@ -201,6 +203,7 @@ export class Mock implements Driver {
     for (let i = 0; i < count; i++) {
       const at = (C.BORDER_DESCRIPTORS >> 2) + i * S.DESCRIPTOR_WORDS;
       const d = words.slice(at, at + S.DESCRIPTOR_WORDS);
+      for (const rare of RARE) words[at + rare] = 0;
       const errno = this.start(d);
       if (errno !== 0) this.reject(d[S.D_TICKET] >>> 0, errno);
     }
@@ -214,13 +217,13 @@ export class Mock implements Driver {
   /** One descriptor becomes an entry, or an errno for its ticket. */
   private start(d: Int32Array): number {
     const [opcode, ticket, length] = [d[S.D_OPCODE], d[S.D_TICKET] >>> 0, d[S.D_LENGTH] >>> 0];
-    if (d[S.D_FLAGS] !== 0 || d[S.D_WORD2] !== 0 || (d[13] | d[14] | d[15]) !== 0) return EINVAL;
+    // Chains run on the kernel only.
     if ((d[S.D_SQE_FLAGS] & ~S.IOSQE_ASYNC) !== 0) return EINVAL;
     const waits = ticket !== S.NO_TICKET;
     if (waits && (ticket >= MAX_TICKET || (this.tickets[ticket] ?? null) !== null)) return EINVAL;
     if (opcode === S.IORING_OP_CLOSE && d[S.D_FD] === PROTECTED) return EBADF;
     const target =
-      opcode === S.IORING_OP_ASYNC_CANCEL ? (this.tickets[d[S.D_WORD0] >>> 0] ?? null) : null;
+      opcode === S.IORING_OP_ASYNC_CANCEL ? (this.tickets[d[S.D_REGION] >>> 0] ?? null) : null;
     const checked = this.check(opcode, d, length);
     if (checked === null) return EINVAL;
     const transfers = opcode === S.IORING_OP_READ || opcode === S.IORING_OP_WRITE;
@@ -276,10 +279,10 @@ export class Mock implements Driver {
         return { bytes: region.view.subarray(from, from + length) };
       }
       case S.IORING_OP_OPENAT: {
-        const [from, end] = [d[S.D_REGION_OFFSET] >>> 0, (d[S.D_REGION_OFFSET] >>> 0) + length];
-        if (end > C.INPUTS_BYTES || length === 0) return null;
-        const path = new Uint8Array(this.memory, C.BORDER_INPUTS + from, length);
-        return path.indexOf(0) === length - 1 ? nothing : null;
+        const [from, bytes] = [d[S.D_INPUT] >>> 0, d[S.D_INPUT_LENGTH] >>> 0];
+        if (from + bytes > C.INPUTS_BYTES || bytes === 0) return null;
+        const path = new Uint8Array(this.memory, C.BORDER_INPUTS + from, bytes);
+        return path.indexOf(0) === bytes - 1 ? nothing : null;
       }
       case S.IORING_OP_TIMEOUT:
         return d[S.D_OFFSET_HI] >= 0 && d[S.D_WORD1] >>> 0 <= 999_999_999 ? nothing : null;

@@ -1,4 +1,4 @@
-// Op: one operation on the ring, a lazy future. The opcodes are in ops.ts.
+// Op: one operation on the ring, a lazy future. The opcodes are in ops/.
 // Pair: crates/ringcore/src/op.rs
 //
 // An operation describes; nothing happens until it is polled or awaited. Bytes are copied at submit
@@ -7,9 +7,11 @@
 // the same is closed (I3).
 
 import { closeSync } from 'node:fs';
+import { checkFd } from './check.ts';
 import {
   AbortError,
   closedError,
+  cutError,
   DEBUG,
   errnoError,
   typeError,
@@ -17,7 +19,7 @@ import {
   withoutStack,
   wrongRuntimeError,
 } from './error.ts';
-import { type Context, Outcome, type Poll } from './future.ts';
+import { type Context, misuse, Outcome, type Poll } from './future.ts';
 import type { Reaction } from './promise.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
@@ -32,6 +34,9 @@ export interface OpOptions {
   /** Whether it holds the process while it is in flight. Default true. */
   ref?: boolean | undefined;
 }
+
+/** A file descriptor, as operations take it. */
+export type Fd = number;
 
 /** Options of `op.nop`. */
 export interface NopOptions extends OpOptions {
@@ -108,6 +113,21 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     return undefined;
   }
 
+  /** The second of two paths, for errors. */
+  protected get dest(): string | undefined {
+    return undefined;
+  }
+
+  /** A descriptor as the border takes it. Called by constructors. */
+  protected descriptor(fd: Fd): number {
+    return checkFd(fd);
+  }
+
+  /** Its bytes have a region: a chain has placed them. */
+  protected get placed(): boolean {
+    return this.region !== NONE;
+  }
+
   // PAIR: Op.poll
   override poll(cx: Context): Poll<T> {
     if (this.lifecycle === Lifecycle.Completed) return this.take();
@@ -141,14 +161,19 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       if (signal?.aborted === true) throw new AbortError(signal.reason);
       (this.runtime as Runtime).executor.reactor.start(this);
     } catch (error) {
-      this.lifecycle = Lifecycle.Completed;
-      this.drop();
-      this.fail(error, true);
+      this.refuse(error);
     }
   }
 
   /** Its completion, once (operations here are one-shot); how many bytes were copied for it. */
-  complete(res: number, _flags: number, opened: boolean, ring: Ring<Started>): number {
+  complete(
+    res: number,
+    _flags: number,
+    opened: boolean,
+    ring: Ring<Started>,
+    /** A chain was cut before it: its ECANCELED is nobody's wish. */
+    cut = false,
+  ): number {
     const abandoned = this.lifecycle === Lifecycle.Abandoned;
     this.lifecycle = Lifecycle.Completed;
     if (abandoned) {
@@ -159,8 +184,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     }
     if (res < 0 && !this.succeeds(res)) {
       this.drop();
-      const made =
-        (this.runtime as Runtime).ended && -res === ECANCELED ? closedError() : undefined;
+      const made = -res === ECANCELED ? this.cancelled(cut) : undefined;
       this.failure = { errno: -res, made, polled: false };
       this.fail(undefined, -res === ECANCELED);
       return 0;
@@ -182,6 +206,16 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     }
   }
 
+  /** ECANCELED that nobody asked for. */
+  private cancelled(cut: boolean): Error | undefined {
+    if ((this.runtime as Runtime).ended) return closedError();
+    return cut && !this.asked ? cutError(this.syscall, this.path, this.dest) : undefined;
+  }
+
+  private get asked(): boolean {
+    return this.signal?.aborted === true || CANCELLED.has(this);
+  }
+
   /** Results below 0 that are a success (a timeout's ETIME). */
   protected succeeds(_res: number): boolean {
     return false;
@@ -201,13 +235,13 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     if (failure === null) return super.error();
     if (failure.made !== undefined) return failure.made;
     const { errno, polled } = failure;
-    const asked = this.signal?.aborted === true || CANCELLED.has(this);
+    const { asked } = this;
     const make = () => {
       if (errno === ECANCELED || (errno === EINTR && asked)) {
         return new AbortError(this.signal?.reason);
       }
       if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall);
-      return errnoError(errno, this.syscall, this.path);
+      return errnoError(errno, this.syscall, this.path, this.dest);
     };
     // A task's poll has frames worth keeping, a delivery has not.
     const error = polled ? make() : withoutStack(make);
@@ -276,13 +310,13 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   /** Asks for its end; whoever waits gets an AbortError, or the result if it was faster. */
   cancel(): void {
     if (this.settled) return;
+    CANCELLED.add(this);
     if (this.lifecycle === Lifecycle.Fresh) {
       this.lifecycle = Lifecycle.Completed;
       this.fail(new AbortError(), true);
       return;
     }
-    CANCELLED.add(this);
-    (this.runtime as Runtime).executor.reactor.cancel(this);
+    if (this.ticket >= 0) (this.runtime as Runtime).executor.reactor.cancel(this);
   }
 
   /** Its signal was aborted while it was in flight. The completion decides. */
@@ -295,6 +329,30 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     if (this.lifecycle === Lifecycle.Completed) return;
     this.lifecycle = Lifecycle.Completed;
     this.region = NONE;
+    this.fail(error, true);
+  }
+
+  /** A chain takes it: it starts with the chain, and only with it. */
+  enlist(): void {
+    if (this.lifecycle !== Lifecycle.Fresh) {
+      throw misuse('an operation that was started, or is in another chain, cannot be linked');
+    }
+    this.lifecycle = Lifecycle.Submitted;
+  }
+
+  /** The chain starts on this runtime. */
+  bind(runtime: Runtime): void {
+    if (this.runtime !== null && this.runtime !== runtime) {
+      throw wrongRuntimeError('This operation');
+    }
+    this.runtime = runtime;
+    if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
+  }
+
+  /** It ends before anything was submitted. */
+  refuse(error: unknown): void {
+    this.lifecycle = Lifecycle.Completed;
+    this.drop();
     this.fail(error, true);
   }
 

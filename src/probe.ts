@@ -4,7 +4,7 @@
 import type { NativeProbe } from '../index.d.ts';
 import { native } from './binding.ts';
 import { type RingcoreError, UnavailableError } from './error.ts';
-import { OPS } from './sqe.ts';
+import { OPS } from './table.ts';
 
 // PAIR: explain
 /** The reason and the advice for an errno of set-up: which wall it was and what to do about it. */

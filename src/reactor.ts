@@ -47,6 +47,17 @@ export class Reactor {
     this.request();
   }
 
+  /** The same for the members of a chain, all or none. */
+  startChain(ops: readonly Started[]): void {
+    const tickets = this.ring.pushChain(ops);
+    for (const [index, op] of ops.entries()) {
+      op.ticket = tickets[index] as number;
+      if (op.referenced) this.referenced++;
+      if (op.signal !== null) this.watch(op.signal, op);
+    }
+    this.request();
+  }
+
   // PAIR: Reactor.cancel
   /** Asks for the end of an operation; its completion decides how it ends. */
   cancel(op: Started): void {

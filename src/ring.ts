@@ -12,6 +12,9 @@ import { memoryError } from './error.ts';
 import { Slots } from './slot.ts';
 import { IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE, NO_REGION, NO_TICKET } from './sqe.ts';
 
+/** Room in the inputs area that a chain finds. */
+const CHAIN_INPUTS = C.INPUTS_BYTES / 2;
+
 // PAIR: Ring
 /** One ring, for one thread (I6). */
 export class Ring<T extends Entry = Entry> {
@@ -20,6 +23,7 @@ export class Ring<T extends Entry = Entry> {
   readonly words: Int32Array;
   readonly slots: Slots<T> = new Slots<T>();
   private readonly driver: Driver;
+  private chaining = false;
 
   constructor(driver: Driver, memoryLimit: number) {
     this.driver = driver;
@@ -42,12 +46,37 @@ export class Ring<T extends Entry = Entry> {
     return ticket;
   }
 
+  // PAIR: Ring.pushChain
+  /** Takes a chain: its descriptors in a row, or none of them. */
+  pushChain(entries: readonly T[]): number[] {
+    const { border, slots } = this;
+    const full = border.count + entries.length > C.MAX_DESCRIPTORS;
+    if (full || !border.affords(CHAIN_INPUTS)) border.turn(0);
+    const { count } = border;
+    const tickets: number[] = [];
+    this.chaining = true;
+    try {
+      for (const entry of entries) {
+        const ticket = slots.insert(entry);
+        tickets.push(ticket);
+        entry.prepare(this as unknown as Ring, ticket);
+      }
+    } catch (error) {
+      border.rollback(count);
+      for (const ticket of tickets) slots.remove(ticket);
+      throw error;
+    } finally {
+      this.chaining = false;
+    }
+    return tickets;
+  }
+
   // PAIR: Ring.cancel
   /** Asks for the end of an operation; its completion decides how it ends. */
   cancel(ticket: number): void {
     const opcode = IORING_OP_ASYNC_CANCEL;
     if (this.border.count === C.MAX_DESCRIPTORS) this.border.turn(0);
-    this.border.start(opcode, NO_TICKET, -1, NO_REGION, 0, 0, 0, 0, ticket, 0, 0);
+    this.border.start(opcode, NO_TICKET, -1, ticket, 0, 0, 0, 0, 0, 0, 0);
   }
 
   /** Closes a descriptor that nobody received (I3). */
@@ -56,10 +85,11 @@ export class Ring<T extends Entry = Entry> {
     this.border.start(IORING_OP_CLOSE, NO_TICKET, fd, NO_REGION, 0, 0, 0, 0, 0, 0, 0);
   }
 
-  /** A path in the inputs area; the descriptors before it go out when there is no room left. */
+  /** Bytes in the inputs area; the descriptors before it go out when there is no room left. */
   input(bytes: Uint8Array): number {
     let from = this.border.input(bytes);
-    if (from < 0) {
+    // Members of a chain must not be parted: they go without, and say so.
+    if (from < 0 && !this.chaining) {
       this.border.turn(0);
       from = this.border.input(bytes);
     }

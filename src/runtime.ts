@@ -9,7 +9,7 @@ import { Executor } from './executor.ts';
 import { type Context, Future, late, PENDING, type Poll } from './future.ts';
 import { type CheckedOptions, checkOptions, Kernel, type Options } from './kernel.ts';
 import type { Op } from './op.ts';
-import { Ops } from './ops.ts';
+import { Ops } from './ops/index.ts';
 import type { Wake } from './probe.ts';
 import { promiseOf } from './promise.ts';
 import type { JoinHandle, TaskSource } from './task.ts';
@@ -219,6 +219,12 @@ export class Runtime {
   /** State of the proof that wake-ups arrive. */
   get wake(): Wake {
     return this.proof;
+  }
+
+  /** SQ entries: as many as were asked for, rounded up to a power of two. The longest chain. */
+  get entries(): number {
+    if (this.driver instanceof Kernel) return this.driver.entries[0];
+    return 2 ** Math.ceil(Math.log2(this.options.entries));
   }
 
   /** IORING_SETUP_* flags of the ring; none before its first use. */

@@ -4,26 +4,128 @@
 
 /** No operation. */
 export const IORING_OP_NOP = 0;
+/** Reads into several buffers. */
+export const IORING_OP_READV = 1;
+/** Writes from several buffers. */
+export const IORING_OP_WRITEV = 2;
+/** Brings a file to the disk. */
+export const IORING_OP_FSYNC = 3;
+/** Reads into a registered buffer. */
+export const IORING_OP_READ_FIXED = 4;
+/** Writes from a registered buffer. */
+export const IORING_OP_WRITE_FIXED = 5;
 /** Waits for events on a file. */
 export const IORING_OP_POLL_ADD = 6;
+/** Ends or changes a poll in flight. */
+export const IORING_OP_POLL_REMOVE = 7;
+/** Sends with an address and control messages. */
+export const IORING_OP_SENDMSG = 9;
+/** Receives with an address and control messages. */
+export const IORING_OP_RECVMSG = 10;
 /** A timer. */
 export const IORING_OP_TIMEOUT = 11;
+/** Ends or changes a timer in flight. */
+export const IORING_OP_TIMEOUT_REMOVE = 12;
+/** Takes a connection. */
+export const IORING_OP_ACCEPT = 13;
 /** Cancels an operation in flight. */
 export const IORING_OP_ASYNC_CANCEL = 14;
+/** A time limit on the operation before it in a chain. */
+export const IORING_OP_LINK_TIMEOUT = 15;
+/** Connects a socket. */
+export const IORING_OP_CONNECT = 16;
+/** Reserves or frees space in a file. */
+export const IORING_OP_FALLOCATE = 17;
 /** Opens a path. */
 export const IORING_OP_OPENAT = 18;
 /** Closes a descriptor. */
 export const IORING_OP_CLOSE = 19;
+/** Asks for the metadata of a path or a descriptor. */
+export const IORING_OP_STATX = 21;
 /** Reads into one buffer. */
 export const IORING_OP_READ = 22;
 /** Writes from one buffer. */
 export const IORING_OP_WRITE = 23;
+/** Says how a file will be used. */
+export const IORING_OP_FADVISE = 24;
+/** Sends on a socket. */
+export const IORING_OP_SEND = 26;
+/** Receives from a socket. */
+export const IORING_OP_RECV = 27;
+/** Opens a path under RESOLVE_* rules. */
+export const IORING_OP_OPENAT2 = 28;
+/** Moves bytes between a pipe and a file. */
+export const IORING_OP_SPLICE = 30;
+/** Copies bytes between two pipes. */
+export const IORING_OP_TEE = 33;
+/** Shuts one or both directions of a socket. */
+export const IORING_OP_SHUTDOWN = 34;
+/** Renames a path. */
+export const IORING_OP_RENAMEAT = 35;
+/** Removes a file or an empty directory. */
+export const IORING_OP_UNLINKAT = 36;
+/** Makes a directory. */
+export const IORING_OP_MKDIRAT = 37;
+/** Makes a symbolic link. */
+export const IORING_OP_SYMLINKAT = 38;
+/** Makes a hard link. */
+export const IORING_OP_LINKAT = 39;
+/** Makes a socket. */
+export const IORING_OP_SOCKET = 45;
+/** Sends on a socket from memory that the network card reads. */
+export const IORING_OP_SEND_ZC = 47;
+/** Waits on a futex; here only the witness of Linux 6.7. */
+export const IORING_OP_FUTEX_WAIT = 51;
+/** Sets the length of a file. */
+export const IORING_OP_FTRUNCATE = 55;
+/** Binds a socket to an address. */
+export const IORING_OP_BIND = 56;
+/** Listens on a socket. */
+export const IORING_OP_LISTEN = 57;
+/** IOSQE flag: the fd is a slot of the table of direct descriptors. */
+export const IOSQE_FIXED_FILE = 1;
+/** IOSQE flag: the next entry starts when this one has succeeded in full. */
+export const IOSQE_IO_LINK = 4;
+/** IOSQE flag: the next entry starts when this one has ended, however it ended. */
+export const IOSQE_IO_HARDLINK = 8;
 /** IOSQE flag: always hand the operation to an io-wq worker thread. */
 export const IOSQE_ASYNC = 16;
+/** IOSQE flag: the kernel takes a buffer of the group `buf_index`. */
+export const IOSQE_BUFFER_SELECT = 32;
 /** nop_flags: complete with the result in `len`. Kernel 6.11. */
 export const IORING_NOP_INJECT_RESULT = 1;
 /** nop_flags: complete through task work instead of inline. Kernel 6.16. */
 export const IORING_NOP_TW = 16;
+/** fsync_flags: the data, and only what is needed to find it again. */
+export const IORING_FSYNC_DATASYNC = 1;
+/** timeout_flags: the time is absolute. */
+export const IORING_TIMEOUT_ABS = 1;
+/** timeout_flags of TIMEOUT_REMOVE: change it instead. */
+export const IORING_TIMEOUT_UPDATE = 2;
+/** timeout_flags: by CLOCK_REALTIME. */
+export const IORING_TIMEOUT_REALTIME = 8;
+/** timeout_flags of TIMEOUT_REMOVE: the target is a link timeout. */
+export const IORING_LINK_TIMEOUT_UPDATE = 16;
+/** timeout_flags: ETIME counts as success, so that a chain goes on. */
+export const IORING_TIMEOUT_ETIME_SUCCESS = 32;
+/** timeout_flags: repeats. Kernel 6.4. */
+export const IORING_TIMEOUT_MULTISHOT = 64;
+/** len of POLL_ADD: repeats. Kernel 5.13. */
+export const IORING_POLL_ADD_MULTI = 1;
+/** len of POLL_REMOVE: change the events instead. Kernel 5.13. */
+export const IORING_POLL_UPDATE_EVENTS = 2;
+/** ioprio of send and recv: poll first, do not try at once. Kernel 5.19. */
+export const IORING_RECVSEND_POLL_FIRST = 1;
+/** ioprio of recv: repeats. Kernel 6.0. */
+export const IORING_RECV_MULTISHOT = 2;
+/** ioprio of accept: repeats. Kernel 5.19. */
+export const IORING_ACCEPT_MULTISHOT = 1;
+/** cancel_flags: everything that matches. */
+export const IORING_ASYNC_CANCEL_ALL = 1;
+/** cancel_flags: match by descriptor. */
+export const IORING_ASYNC_CANCEL_FD = 2;
+/** cancel_flags: the descriptor is a direct one. */
+export const IORING_ASYNC_CANCEL_FD_FIXED = 8;
 /**
  * One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
  * its length bounds how long teardown waits (I7).
@@ -35,58 +137,61 @@ export const INLINE_READ = 0x40000;
 export const DESCRIPTOR_WORDS = 16;
 /** Descriptor word: the opcode. */
 export const D_OPCODE = 0;
-/** Descriptor word: reserved flags, 0. */
-export const D_FLAGS = 1;
-/** Descriptor word: file descriptor, or directory of a path. */
+/** Descriptor word: ioprio in the low half, buf_index in the high half. */
+export const D_IOPRIO = 1;
+/** Descriptor word: file descriptor or direct slot; the directory of a path; a socket's domain. */
 export const D_FD = 2;
-/** Descriptor word: region id, or `NO_REGION`. */
+/**
+ * Descriptor word: region id, or `NO_REGION`; of poll_remove, cancel and timeout_update the ticket
+ * of the target.
+ */
 export const D_REGION = 3;
-/** Descriptor word: first byte in the region, or of a path in the inputs area. */
+/** Descriptor word: first byte in the region. */
 export const D_REGION_OFFSET = 4;
-/** Descriptor word: bytes; for openat the path with its NUL. */
+/** Descriptor word: bytes, mode, count: the entry's `len`. */
 export const D_LENGTH = 5;
-/** Descriptor word: low half of the file offset (timeout: seconds). */
+/** Descriptor word: low half of the entry's `off` (timers: seconds). */
 export const D_OFFSET_LO = 6;
-/** Descriptor word: high half of the file offset (timeout: seconds). */
+/** Descriptor word: high half of the entry's `off` (timers: seconds). */
 export const D_OFFSET_HI = 7;
-/** Descriptor word: rw_flags, open_flags, nop_flags, poll events; cancel: the target's ticket. */
+/** Descriptor word: rw_flags, open_flags, msg_flags ..., poll events. */
 export const D_WORD0 = 8;
-/** Descriptor word: openat: mode; timeout: nanoseconds. */
+/**
+ * Descriptor word: low half of an `addr` that is a number; timers: nanoseconds; messages: bytes of
+ * the name.
+ */
 export const D_WORD1 = 9;
-/** Descriptor word: reserved, 0. */
+/** Descriptor word: high half of an `addr` that is a number; messages: bytes of control data. */
 export const D_WORD2 = 10;
-/** Descriptor word: IOSQE_* flags of the entry; only `IOSQE_ASYNC` is allowed. */
+/** Descriptor word: IOSQE_* flags of the entry. */
 export const D_SQE_FLAGS = 11;
 /** Descriptor word: the ticket that the completion carries, or `NO_TICKET`. */
 export const D_TICKET = 12;
+/** Descriptor word: first byte in the inputs area (paths, addresses). */
+export const D_INPUT = 13;
+/** Descriptor word: bytes in the inputs area. */
+export const D_INPUT_LENGTH = 14;
+/** Descriptor word: direct slot + 1 that is opened or closed; splice and tee: the source's fd. */
+export const D_FILE_INDEX = 15;
+/** Bytes of struct statx, at the start of its region. */
+export const STATX_BYTES = 256;
+/** Region of accept and of messages: the address's length is at 0, the address here. */
+export const MSG_NAME = 16;
+/** Bytes of struct sockaddr_storage. */
+export const MSG_NAME_BYTES = 128;
+/** Region of messages: control data. */
+export const MSG_CONTROL = 144;
+/** Room for control data. */
+export const MSG_CONTROL_BYTES = 368;
+/** Region of messages: the payload. */
+export const MSG_PAYLOAD = 512;
+/** Region of messages, after a receive: bytes of control data. */
+export const MSG_CONTROL_LENGTH = 4;
+/** Region of messages, after a receive: MSG_* flags. */
+export const MSG_FLAGS = 8;
 /** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
 export const ERRNO_UNSUPPORTED_OP = 4000;
 /** In `D_REGION`: the operation moves no bytes. */
 export const NO_REGION = 0xffffffff;
 /** In `D_TICKET`: nobody waits for the completion. */
 export const NO_TICKET = 0xffffffff;
-
-/** What the table knows of one operation. */
-export interface OpInfo {
-  readonly name: string;
-  readonly opcode: number;
-  /** First kernel that has it. */
-  readonly kernel: string;
-  /** Its result is a new file descriptor (I3). */
-  readonly opens: boolean;
-  /** The system call's name in error messages. */
-  readonly syscall: string;
-}
-
-// PAIR: OPS
-/** Every operation that has a constructor. */
-export const OPS: readonly OpInfo[] = [
-  { name: 'nop', opcode: 0, kernel: '5.1', opens: false, syscall: 'nop' },
-  { name: 'pollAdd', opcode: 6, kernel: '5.1', opens: false, syscall: 'poll' },
-  { name: 'timeout', opcode: 11, kernel: '5.4', opens: false, syscall: 'timeout' },
-  { name: 'cancel', opcode: 14, kernel: '5.5', opens: false, syscall: 'cancel' },
-  { name: 'openat', opcode: 18, kernel: '5.6', opens: true, syscall: 'open' },
-  { name: 'close', opcode: 19, kernel: '5.6', opens: false, syscall: 'close' },
-  { name: 'read', opcode: 22, kernel: '5.6', opens: false, syscall: 'read' },
-  { name: 'write', opcode: 23, kernel: '5.6', opens: false, syscall: 'write' },
-];

@@ -6,7 +6,7 @@ import { AbortError, TimeoutError } from './error.ts';
 import { type Context, currentContext, Future, PENDING, type Poll } from './future.ts';
 import { Composite, fromPromise, homeOf } from './generator.ts';
 import type { Op, OpOptions } from './op.ts';
-import { Ops } from './ops.ts';
+import { Ops } from './ops/index.ts';
 import type { Reaction } from './promise.ts';
 import { current, type Runtime } from './runtime.ts';
 

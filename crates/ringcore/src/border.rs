@@ -15,19 +15,22 @@
 use crate::buffer::{Growth, Slab};
 use crate::cqe::*;
 use crate::error::Result;
-use crate::op::{poll_word, timespec};
-use crate::ring::{close_now, Event, Input, Inputs, Ring, Wait};
-use crate::slot::{Held, Key, Owner};
+use crate::ring::{close_now, Event, Ring, Wait};
+use crate::slot::{Key, Owner};
 use crate::sqe::*;
+use crate::start::Member;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Tickets are small indexes; a larger one is nonsense, not a reason to allocate.
-const MAX_TICKET: u32 = 1 << 24;
+pub(crate) const MAX_TICKET: u32 = 1 << 24;
 
 /// One descriptor, copied out of shared memory before it is looked at.
-type Descriptor = [u32; DESCRIPTOR_WORDS as usize];
+pub(crate) type Descriptor = [u32; DESCRIPTOR_WORDS as usize];
+
+/// Words that only some operations have.
+const RARE: [u32; 5] = [D_IOPRIO, D_WORD2, D_INPUT, D_INPUT_LENGTH, D_FILE_INDEX];
 
 /// One completion, as it lies in shared memory.
 type Completion = [u32; COMPLETION_WORDS as usize];
@@ -44,9 +47,13 @@ pub struct Border {
   leftover: VecDeque<Event>,
   born: Instant,
   /// Descriptors of ours that user code must not close: the eventfd.
-  protected: i32,
+  pub(crate) protected: i32,
   /// Opcodes that this kernel lacks. Usually empty.
-  missing: Vec<u8>,
+  pub(crate) missing: Vec<u8>,
+  /// The chain whose members are being read, until its last one.
+  pub(crate) chain: Vec<Member>,
+  /// Regions that its members hold.
+  pub(crate) chain_regions: Vec<u32>,
 }
 
 const FREE: Key = Key { slot: 0, generation: 0 };
@@ -57,7 +64,18 @@ impl Border {
     let memory = Slab::new(BORDER_BYTES as usize)?;
     let (tickets, events) = (Vec::new(), Vec::with_capacity(TURN_COMPLETIONS as usize));
     let (leftover, born) = (VecDeque::new(), Instant::now());
-    Ok(Border { ring, memory, tickets, events, leftover, born, protected, missing: Vec::new() })
+    Ok(Border {
+      ring,
+      memory,
+      tickets,
+      events,
+      leftover,
+      born,
+      protected,
+      missing: Vec::new(),
+      chain: Vec::new(),
+      chain_regions: Vec::new(),
+    })
   }
 
   /// The shared memory. Whoever shows it keeps a count of its own.
@@ -130,127 +148,38 @@ impl Border {
     let count = self.get(H_DESCRIPTORS).min(MAX_DESCRIPTORS);
     for index in 0..count {
       let at = (BORDER_DESCRIPTORS + index * DESCRIPTOR_WORDS * 4) as usize;
+      let place = self.memory.base().wrapping_add(at).cast::<Descriptor>();
       // SAFETY: I6: in the slab, since `count` is at most MAX_DESCRIPTORS, and aligned; only the
       // JavaScript thread writes there, and it is in this call, so that one plain copy is enough.
-      let descriptor = unsafe { self.memory.base().wrapping_add(at).cast::<Descriptor>().read() };
-      let ticket = descriptor[D_TICKET as usize];
-      if let Err(errno) = self.start(&descriptor) {
-        // Through the ring's local events: the list may be full just now.
-        self.ring.reject(Owner::Ticket(ticket), errno);
+      let descriptor = unsafe { place.read() };
+      if RARE.iter().any(|word| descriptor[*word as usize] != 0) {
+        // TypeScript writes them when it needs them only: they are 0 for the next one.
+        RARE.iter().for_each(|word| self.set_word(at as u32 / 4 + word, 0));
       }
+      self.start(&descriptor);
     }
+    // A chain without its end: nothing of it runs.
+    self.end_chain(false);
     self.set(H_DESCRIPTORS, 0);
   }
 
   // PAIR: Border.start
-  /// One descriptor becomes an operation, or an errno for its ticket.
-  fn start(&mut self, d: &Descriptor) -> std::result::Result<(), i32> {
-    let word = |index: u32| d[index as usize];
-    let ticket = word(D_TICKET);
-    let reserved = word(D_FLAGS) | word(D_WORD2) | d[13] | d[14] | d[15];
-    if reserved != 0 || word(D_SQE_FLAGS) & !IOSQE_ASYNC != 0 {
-      return Err(libc::EINVAL);
-    }
-    let waits = ticket != NO_TICKET;
-    if waits && (ticket >= MAX_TICKET || self.in_use(ticket)) {
-      return Err(libc::EINVAL);
-    }
-    if !self.missing.is_empty() && self.missing.contains(&(word(D_OPCODE) as u8)) {
-      return Err(ERRNO_UNSUPPORTED_OP as i32);
-    }
-    match word(D_OPCODE) {
-      IORING_OP_ASYNC_CANCEL => {
-        self.cancel(waits.then_some(ticket), self.key_of(word(D_WORD0)));
-        return Ok(());
+  /// One descriptor becomes an operation, or an errno for its ticket, or a member of a chain.
+  fn start(&mut self, d: &Descriptor) {
+    let ticket = d[D_TICKET as usize];
+    let link = d[D_SQE_FLAGS as usize] & (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) != 0;
+    if link || !self.chain.is_empty() {
+      let decoded = self.check(d).and_then(|()| self.member(d));
+      self.chain.push(Member { ticket, decoded });
+      if !link {
+        self.end_chain(true);
       }
-      // What the ring owes goes out before the backlog, and on a closed ring at once (I3).
-      IORING_OP_CLOSE if !waits && word(D_FD) as i32 != self.protected => {
-        self.ring.close_fd(word(D_FD) as i32);
-        return Ok(());
-      }
-      _ => {}
+      return;
     }
-    let (sqe, held, input) = self.decode(d)?;
-    let key = self.ring.push(sqe, Input(input.bytes()), held, Owner::Ticket(ticket));
-    if waits {
-      self.remember(ticket, key);
-    } else {
-      self.ring.disown(key);
+    if let Err(errno) = self.check(d).and_then(|()| self.single(d)) {
+      // Through the ring's local events: the list may be full just now.
+      self.ring.reject(Owner::Ticket(ticket), errno);
     }
-    Ok(())
-  }
-
-  /// The entry that a descriptor asks for. Everything is checked here, or judged by the kernel.
-  fn decode(&mut self, d: &Descriptor) -> std::result::Result<(Sqe, Held, Inputs), i32> {
-    let word = |index: u32| d[index as usize];
-    let (opcode, fd, flags) = (word(D_OPCODE), word(D_FD) as i32, word(D_SQE_FLAGS) as u8);
-    let offset = ((word(D_OFFSET_HI) as u64) << 32) | word(D_OFFSET_LO) as u64;
-    let mut sqe = Sqe { opcode: opcode as u8, flags, fd, ..Sqe::default() };
-    let (mut held, mut input) = (Held::Nothing, Inputs::None);
-    match opcode {
-      IORING_OP_NOP => {
-        (sqe.op_flags, sqe.len) = (word(D_WORD0), word(D_LENGTH));
-        if sqe.op_flags & !(IORING_NOP_INJECT_RESULT | IORING_NOP_TW) != 0 {
-          return Err(libc::EINVAL);
-        }
-      }
-      IORING_OP_READ | IORING_OP_WRITE => {
-        (sqe.off, sqe.len, sqe.op_flags) = (offset, word(D_LENGTH), word(D_WORD0));
-        let (id, from) = (word(D_REGION), word(D_REGION_OFFSET));
-        if sqe.len > MAX_TRANSFER || (id == NO_REGION && sqe.len > 0) {
-          return Err(libc::EINVAL);
-        }
-        if id != NO_REGION {
-          let address = self.ring.regions.hold(id, from, sqe.len).ok_or(libc::EINVAL)?;
-          sqe.addr = address as u64;
-          held = Held::Region(id);
-        }
-      }
-      IORING_OP_OPENAT => {
-        let path = self.input(word(D_REGION_OFFSET), word(D_LENGTH)).ok_or(libc::EINVAL)?;
-        input = Inputs::Path(path);
-        sqe.op_flags = word(D_WORD0) | libc::O_CLOEXEC as u32;
-        sqe.len = word(D_WORD1);
-      }
-      IORING_OP_CLOSE if fd == self.protected => return Err(libc::EBADF),
-      IORING_OP_CLOSE => {}
-      IORING_OP_TIMEOUT => {
-        if offset > i64::MAX as u64 || word(D_WORD1) > 999_999_999 {
-          return Err(libc::EINVAL);
-        }
-        input = Inputs::Time(timespec(offset, word(D_WORD1)));
-        (sqe.len, sqe.fd) = (1, -1);
-      }
-      IORING_OP_POLL_ADD => sqe.op_flags = poll_word(word(D_WORD0)),
-      _ => return Err(libc::EINVAL),
-    }
-    Ok((sqe, held, input))
-  }
-
-  /// A cancel of the runtime's own, or `op.cancel` with a ticket.
-  fn cancel(&mut self, reporter: Option<u32>, target: Option<Key>) {
-    match (reporter, target) {
-      (Some(ticket), target) => {
-        let key = self.ring.cancel_op(target, Owner::Ticket(ticket));
-        self.remember(ticket, key);
-      }
-      (None, Some(target)) => drop(self.ring.cancel(target)),
-      (None, None) => {}
-    }
-  }
-
-  /// A path in the inputs area, copied, with its NUL and no other.
-  fn input(&self, from: u32, len: u32) -> Option<Vec<u8>> {
-    let end = from.checked_add(len)?;
-    if end > INPUTS_BYTES || len == 0 {
-      return None;
-    }
-    let start = self.memory.base().wrapping_add((BORDER_INPUTS + from) as usize);
-    // SAFETY: I6: in the slab by the check above; only the JavaScript thread writes there, and it
-    // is in this call.
-    let bytes = unsafe { std::slice::from_raw_parts(start, len as usize) }.to_vec();
-    let nul = bytes.iter().position(|byte| *byte == 0)?;
-    (nul == len as usize - 1).then_some(bytes)
   }
 
   // PAIR: Border.deliver
@@ -317,15 +246,15 @@ impl Border {
     self.set(H_TAKEN, self.get(H_COMPLETIONS));
   }
 
-  fn in_use(&self, ticket: u32) -> bool {
+  pub(crate) fn in_use(&self, ticket: u32) -> bool {
     self.tickets.get(ticket as usize).is_some_and(|key| *key != FREE)
   }
 
-  fn key_of(&self, ticket: u32) -> Option<Key> {
+  pub(crate) fn key_of(&self, ticket: u32) -> Option<Key> {
     self.tickets.get(ticket as usize).copied().filter(|key| *key != FREE)
   }
 
-  fn remember(&mut self, ticket: u32, key: Key) {
+  pub(crate) fn remember(&mut self, ticket: u32, key: Key) {
     let place = ticket as usize;
     if place >= self.tickets.len() {
       self.tickets.resize((place + 1).next_power_of_two(), FREE);

@@ -69,6 +69,75 @@ impl Drop for Slab {
   }
 }
 
+/// A buffer that goes into an operation and comes back with its result.
+///
+/// # Safety
+/// The bytes stay where they are when the value is moved, until it is dropped (I2).
+pub unsafe trait IoBuf: Default + Unpin + 'static {
+  /// The first byte.
+  fn address(&mut self) -> *mut u8;
+  /// Bytes.
+  fn length(&self) -> usize;
+}
+
+// SAFETY: I2: a vector's bytes are on the heap, wherever the vector itself is moved to.
+unsafe impl IoBuf for Vec<u8> {
+  fn address(&mut self) -> *mut u8 {
+    self.as_mut_ptr()
+  }
+
+  fn length(&self) -> usize {
+    self.len()
+  }
+}
+
+/// Memory that several operations may name at once: clones are the same bytes. Members of a chain
+/// pass bytes on through it.
+#[derive(Clone, Default)]
+pub struct Alloc {
+  slab: Option<Arc<Slab>>,
+  len: usize,
+}
+
+/// Page aligned memory of `len` bytes, zeroed.
+pub fn alloc(len: usize) -> Result<Alloc> {
+  Ok(Alloc { slab: Some(Slab::new(len.max(1).next_multiple_of(4096))?), len })
+}
+
+impl Alloc {
+  /// Copies bytes in, from the first on. The kernel may be at work on them: who needs to know waits
+  /// for the operation.
+  pub fn copy_from(&self, bytes: &[u8]) {
+    assert!(bytes.len() <= self.len, "{} bytes into {}", bytes.len(), self.len);
+    if let Some(slab) = &self.slab {
+      // SAFETY: I2: in the slab by the check above, which this handle keeps; nobody has a reference
+      // to its bytes, only addresses.
+      unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), slab.base(), bytes.len()) };
+    }
+  }
+
+  /// A copy of the first `len` bytes.
+  pub fn to_vec(&self, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len.min(self.len)];
+    if let Some(slab) = &self.slab {
+      // SAFETY: I2: as above.
+      unsafe { std::ptr::copy_nonoverlapping(slab.base(), bytes.as_mut_ptr(), bytes.len()) };
+    }
+    bytes
+  }
+}
+
+// SAFETY: I2: the slab stays where it is, and mapped, as long as one handle is left.
+unsafe impl IoBuf for Alloc {
+  fn address(&mut self) -> *mut u8 {
+    self.slab.as_ref().map_or(std::ptr::null_mut(), |slab| slab.base())
+  }
+
+  fn length(&self) -> usize {
+    self.len
+  }
+}
+
 // PAIR: CLASSES
 /// Region sizes: 512 bytes for small ones, then 4 KiB (so that O_DIRECT works) doubling to 1 MiB.
 pub const CLASSES: usize = 10;
@@ -105,7 +174,7 @@ struct Region {
   slab: u32,
   offset: u32,
   len: u32,
-  /// Operations in flight that name it: 0 or 1 until chains share one.
+  /// Operations in flight that name it. More than one only within a chain.
   busy: u32,
 }
 
@@ -160,12 +229,17 @@ impl Regions {
   /// Marks a region as held by the kernel and gives the address of `offset`. `None` when the id,
   /// the range, or a second use at once is wrong: the caller answers EINVAL.
   pub fn hold(&mut self, id: u32, offset: u32, len: u32) -> Option<*mut u8> {
+    self.hold_in(id, offset, len, &[])
+  }
+
+  /// The same for a member of a chain that holds regions already: its members may share.
+  pub fn hold_in(&mut self, id: u32, offset: u32, len: u32, chain: &[u32]) -> Option<*mut u8> {
     let region = self.regions.get_mut(id as usize)?;
     let end = offset.checked_add(len)?;
-    if end > region.len || region.busy != 0 {
+    if end > region.len || (region.busy != 0 && !chain.contains(&id)) {
       return None;
     }
-    region.busy = 1;
+    region.busy += 1;
     let slab = &self.slabs[region.slab as usize];
     Some(slab.base().wrapping_add((region.offset + offset) as usize))
   }
@@ -174,7 +248,7 @@ impl Regions {
   /// The operation's last CQE came: the kernel holds the region no longer (I2).
   pub fn release(&mut self, id: u32) {
     if let Some(region) = self.regions.get_mut(id as usize) {
-      region.busy = 0;
+      region.busy = region.busy.saturating_sub(1);
     }
   }
 
@@ -204,8 +278,9 @@ impl Arena {
     Ok(Arena { slab: Slab::new(64 << 10)?, top: 0 })
   }
 
-  /// Copies the bytes in, 8 byte aligned. `None` when the arena is full.
-  pub fn place(&mut self, bytes: &[u8]) -> Option<u64> {
+  /// Copies the bytes in, 8 byte aligned, and gives them to be finished with their own address.
+  /// `None` when the arena is full.
+  pub fn place(&mut self, bytes: &[u8]) -> Option<(u64, &mut [u8])> {
     let start = self.top;
     let end = start.checked_add(bytes.len().next_multiple_of(8))?;
     if end > self.slab.len() {
@@ -216,7 +291,9 @@ impl Arena {
     // reset, so no SQE that the kernel has yet to take points there. Only this thread writes.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
     self.top = end;
-    Some(to as u64)
+    // SAFETY: I1, I2: the bytes were written just now, and nobody else knows them before the
+    // returned borrow of the arena ends.
+    Some((to as u64, unsafe { std::slice::from_raw_parts_mut(to, bytes.len()) }))
   }
 
   /// Starts over. The caller has checked that the kernel took every SQE that was pushed.

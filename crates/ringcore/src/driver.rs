@@ -20,8 +20,8 @@ pub enum Wait {
 /// What stands below the ring: the kernel, or the seeded mock of the tests.
 pub trait Driver {
   // PAIR: Driver.push
-  /// Puts one entry into the SQ. The caller has seen that there is room.
-  fn push(&mut self, sqe: &Sqe);
+  /// Puts entries into the SQ in one piece, a chain whole. The caller has seen that there is room.
+  fn push(&mut self, sqes: &[Sqe]);
   // PAIR: Driver.submit
   /// One io_uring_enter(2) with GETEVENTS. `Err` is the errno.
   fn submit(&mut self, wait: Wait) -> std::result::Result<usize, i32>;
@@ -37,6 +37,8 @@ pub trait Driver {
   // PAIR: only-rust Driver.room -- TypeScript sees a list of descriptors instead of the SQ
   /// Free SQ entries.
   fn room(&self) -> usize;
+  /// SQ entries in all.
+  fn capacity(&self) -> usize;
   /// SQ entries that the kernel has not taken.
   fn queued(&self) -> usize;
   /// CQEs, task work or overflow wait for an enter or a reap.
@@ -52,7 +54,7 @@ pub trait Driver {
 pub(crate) struct Closed;
 
 impl Driver for Closed {
-  fn push(&mut self, _sqe: &Sqe) {}
+  fn push(&mut self, _sqes: &[Sqe]) {}
 
   fn submit(&mut self, _wait: Wait) -> std::result::Result<usize, i32> {
     Ok(0)
@@ -69,6 +71,10 @@ impl Driver for Closed {
   fn unpark(&mut self) {}
 
   fn room(&self) -> usize {
+    0
+  }
+
+  fn capacity(&self) -> usize {
     0
   }
 

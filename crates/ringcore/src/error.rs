@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
   /// The kernel's answer to one operation.
-  Os { errno: i32, syscall: &'static str, path: Option<PathBuf> },
+  Os {
+    errno: i32,
+    syscall: &'static str,
+    path: Option<PathBuf>,
+    /// Of operations on two paths the second.
+    dest: Option<PathBuf>,
+  },
   /// The operation or task was aborted, and its result reached nobody.
   Abort,
   /// A timeout passed first.
@@ -54,7 +60,19 @@ impl Error {
   /// The same error with the path it was about.
   pub fn with_path(self, about: &Path) -> Error {
     match self {
-      Error::Os { errno, syscall, .. } => Error::Os { errno, syscall, path: Some(about.into()) },
+      Error::Os { errno, syscall, dest, .. } => {
+        Error::Os { errno, syscall, path: Some(about.into()), dest }
+      }
+      other => other,
+    }
+  }
+
+  /// The same error with the second path it was about.
+  pub fn with_dest(self, about: &Path) -> Error {
+    match self {
+      Error::Os { errno, syscall, path, .. } => {
+        Error::Os { errno, syscall, path, dest: Some(about.into()) }
+      }
       other => other,
     }
   }
@@ -63,16 +81,19 @@ impl Error {
 // PAIR: errnoError
 /// The error of a negative result.
 pub fn errno_error(errno: i32, syscall: &'static str) -> Error {
-  Error::Os { errno, syscall, path: None }
+  Error::Os { errno, syscall, path: None, dest: None }
 }
 
 impl fmt::Display for Error {
   fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match self {
-      Error::Os { errno, syscall, path } => {
+      Error::Os { errno, syscall, path, dest } => {
         write!(f, "{}: {}, {}", errno_name(*errno), errno_text(*errno), syscall)?;
-        match path {
-          Some(path) => write!(f, " '{}'", path.display()),
+        if let Some(path) = path {
+          write!(f, " '{}'", path.display())?;
+        }
+        match dest {
+          Some(dest) => write!(f, " -> '{}'", dest.display()),
           None => Ok(()),
         }
       }

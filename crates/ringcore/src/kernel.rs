@@ -181,7 +181,7 @@ impl Kernel {
 
   /// Opcodes of the table that this kernel lacks; none where it cannot be asked (before 5.6).
   pub fn missing(&self) -> Vec<u8> {
-    let opcodes: Vec<u8> = crate::sqe::OPS.iter().map(|op| op.opcode as u8).collect();
+    let opcodes: Vec<u8> = crate::table::OPS.iter().map(|op| op.opcode as u8).collect();
     let supported = self.supports(&opcodes);
     if !supported.contains(&true) {
       return Vec::new();
@@ -197,10 +197,14 @@ impl Kernel {
 
 impl Driver for Kernel {
   // PAIR: Kernel.push
-  fn push(&mut self, sqe: &Sqe) {
-    // SAFETY: I1, I2: every address in an entry is a region, the arena or a slot's own box, kept
-    // by the ring until the last CQE. Room was checked by the caller.
-    unsafe { self.ring.submission().push(sqe.entry()).expect("the ring checks for room") };
+  fn push(&mut self, sqes: &[Sqe]) {
+    // The tail moves when `sq` is dropped: a polling kernel thread sees a chain whole.
+    let mut sq = self.ring.submission();
+    for sqe in sqes {
+      // SAFETY: I1, I2: every address in an entry is a region, the arena or a slot's own box, kept
+      // by the ring until the last CQE. Room was checked by the caller.
+      unsafe { sq.push(sqe.entry()).expect("the ring checks for room") };
+    }
   }
 
   // PAIR: Kernel.submit
@@ -275,6 +279,10 @@ impl Driver for Kernel {
     // SAFETY: I6: the ring is used by this thread only, and no other borrow of its SQ is alive.
     let sq = unsafe { self.ring.submission_shared() };
     sq.capacity() - sq.len()
+  }
+
+  fn capacity(&self) -> usize {
+    self.entries().0 as usize
   }
 
   fn queued(&self) -> usize {

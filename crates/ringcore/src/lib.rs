@@ -6,13 +6,17 @@
 //! I9 that the comments cite.
 #![deny(unsafe_code)]
 
+mod backlog;
 pub mod border;
 pub mod buffer;
+pub mod chain;
 pub mod cqe;
+mod decode;
 pub mod driver;
 pub mod error;
 pub mod executor;
 pub mod future;
+pub mod input;
 pub mod join;
 pub mod kernel;
 pub mod mock;
@@ -25,6 +29,8 @@ pub mod runtime;
 mod settle;
 pub mod slot;
 pub mod sqe;
+mod start;
+pub mod table;
 pub mod task;
 pub mod timer;
 

@@ -231,10 +231,10 @@ impl World {
 
 impl Driver for Mock {
   // PAIR: Mock.push
-  fn push(&mut self, sqe: &Sqe) {
+  fn push(&mut self, sqes: &[Sqe]) {
     let mut world = self.world.borrow_mut();
-    assert!(world.sq.len() < world.sq_entries, "pushed into a full SQ");
-    world.sq.push_back(*sqe);
+    assert!(world.sq.len() + sqes.len() <= world.sq_entries, "pushed into a full SQ");
+    world.sq.extend(sqes);
   }
 
   // PAIR: Mock.submit
@@ -286,6 +286,10 @@ impl Driver for Mock {
   fn room(&self) -> usize {
     let world = self.world.borrow();
     world.sq_entries - world.sq.len()
+  }
+
+  fn capacity(&self) -> usize {
+    self.world.borrow().sq_entries
   }
 
   fn queued(&self) -> usize {

@@ -8,22 +8,23 @@
 use crate::error::{Error, Result};
 use crate::executor::{current, Executor};
 use crate::future::{Context, Future, Poll};
+use crate::input::Input;
 pub use crate::ops::*;
-use crate::ring::Input;
-use crate::slot::{Held, Key};
+use crate::ring::Entry;
+use crate::slot::{Held, Key, Owner};
 use crate::sqe::Sqe;
 use std::any::Any;
 use std::pin::Pin;
 use std::rc::Rc;
 
 /// A result and the buffer that went in.
-pub type BufResult<T> = (Result<T>, Vec<u8>);
+pub type BufResult<T, B = Vec<u8>> = (Result<T>, B);
 
 /// What one opcode adds to `Op`: the SQE it writes and how it reads its CQE.
 pub trait Operation: Unpin {
   type Output;
   /// The entry, and the bytes that the kernel reads when it takes it. `Err` ends the operation.
-  fn prepare(&mut self) -> Result<(Sqe, Option<Vec<u8>>)>;
+  fn prepare(&mut self) -> Result<(Sqe, Option<Input>)>;
   /// The result of the CQE.
   fn finish(self, res: i32) -> Self::Output;
   /// The result without a CQE.
@@ -59,6 +60,34 @@ impl<K: Operation> Op<K> {
   }
 }
 
+/// As a member of a chain.
+impl<K: Operation> Op<K> {
+  /// Its entry, when it has not been started.
+  pub(crate) fn stage(&mut self, flags: u8) -> Result<Entry> {
+    let State::Fresh(kind) = &mut self.state else {
+      return Err(Error::Invalid("an operation that was started cannot be linked".into()));
+    };
+    let (mut sqe, input) = kind.prepare()?;
+    sqe.flags |= flags;
+    Ok(Entry { sqe, input, held: Held::Nothing, owner: Owner::Future })
+  }
+
+  /// The chain is on its way.
+  pub(crate) fn staged(&mut self, executor: &Rc<Executor>, key: Key) {
+    if let State::Fresh(kind) = std::mem::replace(&mut self.state, State::Done) {
+      self.state = State::Running(kind, executor.clone(), key);
+    }
+  }
+
+  /// The chain was not submitted.
+  pub(crate) fn refuse(&mut self, error: Error) -> K::Output {
+    match std::mem::replace(&mut self.state, State::Done) {
+      State::Fresh(kind) => kind.fail(error),
+      _ => panic!("only an operation that was not started can be refused"),
+    }
+  }
+}
+
 impl<K: Operation> Future for Op<K> {
   type Output = K::Output;
 
@@ -75,7 +104,7 @@ impl<K: Operation> Future for Op<K> {
           Err(error) => return Poll::Ready(kind.fail(error)),
         };
         let mut reactor = executor.reactor.borrow_mut();
-        let key = reactor.start(sqe, Input(input.as_deref()), Held::Nothing);
+        let key = reactor.start(sqe, input);
         let _ = reactor.poll(key, cx); // Leaves the waker; nothing completes before a turn.
         drop(reactor);
         self.state = State::Running(kind, executor, key);

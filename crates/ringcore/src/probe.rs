@@ -3,7 +3,7 @@
 
 use crate::error::Error;
 use crate::kernel::{Kernel, Options};
-use crate::sqe::OPS;
+use crate::table::OPS;
 
 /// What decides whether io_uring works, as far as a process can see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn probe() -> Probe {
   let around = Surroundings::read();
   match Kernel::open(&Options { entries: 8, ..Options::default() }) {
     Ok(kernel) => {
-      let opcodes: Vec<u8> = OPS.iter().map(|op| op.opcode as u8).collect();
+      let opcodes: Vec<u8> = OPS.iter().map(|op| op.witness as u8).collect();
       let ops = OPS.iter().map(|op| op.name).zip(kernel.supports(&opcodes)).collect();
       let flags = kernel.flags().names();
       Probe { available: true, reason: None, advice: None, around, flags, ops }

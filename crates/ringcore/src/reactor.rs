@@ -1,7 +1,7 @@
 //! The reactor: which completion wakes whom.
 //! Pair: src/reactor.ts
 
-use crate::ring::{Event, Input, Ring, Wait};
+use crate::ring::{Entry, Event, Input, Ring, Wait};
 use crate::slot::{Held, Key, Lifecycle, Owner};
 use crate::sqe::Sqe;
 use std::task::{Context, Poll};
@@ -21,8 +21,8 @@ impl Reactor {
 
   // PAIR: Reactor.start
   /// Hands an operation to the ring.
-  pub fn start(&mut self, sqe: Sqe, input: Input, held: Held) -> Key {
-    self.ring.push(sqe, input, held, Owner::Future)
+  pub fn start(&mut self, sqe: Sqe, input: Option<Input>) -> Key {
+    self.ring.push(Entry { sqe, input, held: Held::Nothing, owner: Owner::Future })
   }
 
   // PAIR: only-rust Reactor.poll -- a TypeScript Op keeps its own result, there is no slot to ask

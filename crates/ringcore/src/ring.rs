@@ -11,12 +11,13 @@
 //! ```
 
 use crate::buffer::{Arena, Regions};
-use crate::cqe::{Cqe, ENTER_BYTES};
+use crate::cqe::Cqe;
 use crate::driver::Closed;
 pub use crate::driver::{Driver, Wait};
 use crate::error::Result;
+pub use crate::input::{Input, Patch};
 use crate::slot::{Held, Key, Lifecycle, Owner, Slots, OWNER_RING};
-use crate::sqe::{opens, Sqe, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
+use crate::sqe::{Sqe, IORING_OP_ASYNC_CANCEL};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -43,25 +44,12 @@ pub struct Stats {
   pub stale: u32,
 }
 
-/// Inputs of an operation: bytes that the kernel reads when it takes the SQE.
-#[derive(Clone, Copy, Default)]
-pub struct Input<'a>(pub Option<&'a [u8]>);
-
-/// The same, owned: what a descriptor said.
-pub(crate) enum Inputs {
-  None,
-  Path(Vec<u8>),
-  Time([u8; 16]),
-}
-
-impl Inputs {
-  pub(crate) fn bytes(&self) -> Option<&[u8]> {
-    match self {
-      Inputs::None => None,
-      Inputs::Path(path) => Some(path),
-      Inputs::Time(time) => Some(time),
-    }
-  }
+/// An operation on its way in: the entry, what it points to, and who learns of its end.
+pub struct Entry {
+  pub sqe: Sqe,
+  pub input: Option<Input>,
+  pub held: Held,
+  pub owner: Owner,
 }
 
 /// user_data of a cancel or a close that the ring sent itself.
@@ -97,6 +85,8 @@ pub struct Ring {
   /// The wake-up read's CQE came: it must be armed again.
   pub(crate) woken: bool,
   pub(crate) closed: bool,
+  /// The kernel's thread takes entries when it likes (SQPOLL): inputs stay in their slots.
+  pub(crate) polled: bool,
 }
 
 impl Ring {
@@ -119,44 +109,38 @@ impl Ring {
       fatal: None,
       woken: false,
       closed: false,
+      polled: false,
     })
   }
 
   // PAIR: Ring.push
   /// Takes an operation: into the SQ, or into the backlog when the SQ is full. Never refused (I5).
-  pub fn push(&mut self, mut sqe: Sqe, input: Input, held: Held, owner: Owner) -> Key {
-    let key = self.slots.insert(owner, held, opens(sqe.opcode));
-    sqe.user_data = key.user_data();
-    self.in_flight += 1;
-    if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ECANCELED)) {
-      self.finish_locally(key, -errno);
-      return key;
-    }
-    let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(&sqe);
-    // Inputs of an entry in the SQ live in the arena, which is reset when the kernel has taken the
-    // SQ (I2). An entry that waits keeps its own copy in the slot.
-    let placed = match input.0 {
-      None => Some(0),
-      Some(bytes) if direct => self.arena.place(bytes),
-      Some(_) => None,
-    };
-    let turn = self.stats.turns;
-    let slot = self.slots.get(key).expect("the slot was just made");
-    match (placed, input.0) {
-      (Some(address), Some(_)) => sqe.addr = address,
-      (None, Some(bytes)) => sqe.addr = slot.inputs.insert(bytes.into()).as_ptr() as u64,
-      _ => {}
-    }
-    slot.turn = turn;
-    slot.queued = !direct;
-    slot.closes = sqe.opcode as u32 == IORING_OP_CLOSE;
-    if direct {
-      self.enter_bytes += sqe.inline_bytes();
-      self.driver.push(&sqe);
-    } else {
-      self.backlog.push_back(sqe);
+  pub fn push(&mut self, entry: Entry) -> Key {
+    let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(&entry.sqe);
+    let (key, sqe) = self.accept(entry, direct);
+    if let Some(sqe) = sqe {
+      self.driver.push(&[sqe]);
     }
     key
+  }
+
+  // PAIR: Ring.pushChain
+  /// Takes a chain: into the SQ in one piece, or into the backlog. All but the last are linked.
+  pub fn push_chain(&mut self, entries: Vec<Entry>) -> Vec<Key> {
+    let idle = self.own.is_empty() && self.backlog.is_empty();
+    let bytes = entries.iter().map(|entry| entry.sqe.inline_bytes()).sum();
+    let direct = idle && self.driver.room() >= entries.len() && self.affords(bytes);
+    let (mut keys, mut sqes) = (Vec::new(), Vec::new());
+    for entry in entries {
+      let (key, sqe) = self.accept(entry, direct);
+      if let Some(slot) = self.slots.get(key) {
+        slot.chained = true;
+      }
+      keys.push(key);
+      sqes.extend(sqe);
+    }
+    self.driver.push(&sqes);
+    keys
   }
 
   // PAIR: Ring.cancel
@@ -173,7 +157,7 @@ impl Ring {
       return true; // The number is the caller's no longer: a close that did not run would leak it.
     }
     if slot.queued {
-      self.finish_locally(key, -libc::ECANCELED);
+      self.cancel_queued(key);
     } else {
       self.own.push_back(cancel_sqe(key.user_data(), OWN));
     }
@@ -193,7 +177,7 @@ impl Ring {
         self.own.push_back(cancel_sqe(target.user_data(), key.user_data()));
       }
       (Some(target), Some(true)) => {
-        self.finish_locally(target, -libc::ECANCELED);
+        self.cancel_queued(target);
         self.finish_locally(key, 0);
       }
       _ => self.finish_locally(key, -libc::ENOENT),
@@ -336,43 +320,6 @@ impl Ring {
     // The kernel's descriptors go now; memory goes with those who hold it.
     self.driver = Box::new(Closed);
     drained
-  }
-
-  /// Whether an entry may go straight into the SQ.
-  fn fits(&self, sqe: &Sqe) -> bool {
-    let bytes = sqe.inline_bytes();
-    let capped = self.enter_bytes > 0 && self.enter_bytes + bytes > ENTER_BYTES as usize;
-    self.driver.room() > 0 && (bytes == 0 || !capped)
-  }
-
-  /// Moves own entries, then the backlog, into the SQ while there is room.
-  pub(crate) fn fill(&mut self) {
-    while self.driver.room() > 0 {
-      let Some(sqe) = self.own.pop_front() else {
-        break;
-      };
-      if Key::of(sqe.user_data).is_none() {
-        self.own_in_flight += 1;
-      }
-      self.driver.push(&sqe);
-    }
-    while let Some(sqe) = self.backlog.front() {
-      let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
-      let live = self.slots.get(key).is_some_and(|slot| slot.queued);
-      if live && !self.fits(sqe) {
-        break;
-      }
-      let sqe = self.backlog.pop_front().expect("its front was just seen");
-      if !live {
-        continue; // Cancelled while it waited; its event is out already.
-      }
-      let turn = self.stats.turns;
-      let slot = self.slots.get(key).expect("it is live");
-      slot.queued = false;
-      slot.turn = turn;
-      self.enter_bytes += sqe.inline_bytes();
-      self.driver.push(&sqe);
-    }
   }
 }
 

@@ -67,6 +67,13 @@ impl Ring {
     };
     let (owner, opens, inline) = (slot.owner, slot.opens, slot.turn == turn);
     let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
+    let res = match slot.ended {
+      0 => cqe.res,
+      // A cancel by descriptor that ended some in the backlog, whatever the kernel found.
+      ended if cqe.res == -libc::ENOENT => ended as i32,
+      ended => cqe.res.saturating_add(ended as i32 * (cqe.res >= 0) as i32),
+    };
+    slot.publish_message();
     if last {
       self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     }
@@ -77,7 +84,7 @@ impl Ring {
       return;
     }
     self.stats.inline += inline as u32;
-    events.push(Event { key, owner, res: cqe.res, flags: cqe.flags, opens });
+    events.push(Event { key, owner, res, flags: cqe.flags, opens });
   }
 
   /// The last CQE is in: the memory is the ring's again (I2). A future's slot stays until its
@@ -142,17 +149,7 @@ impl Ring {
 
   /// I7: waits for every CQE until the deadline. False: something has not ended.
   pub(crate) fn drain(&mut self, deadline: Instant, events: &mut Vec<Event>) -> bool {
-    // What the kernel never saw ends here. Closes still go out, the ring's own and the callers'.
-    for sqe in std::mem::take(&mut self.backlog) {
-      if sqe.opcode as u32 == IORING_OP_CLOSE {
-        self.backlog.push_back(sqe);
-        continue;
-      }
-      let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
-      if self.slots.get(key).is_some_and(|slot| slot.queued) {
-        self.finish_locally(key, -libc::ECANCELED);
-      }
-    }
+    self.empty_backlog();
     loop {
       self.submit(Wait::No);
       self.reap(events, usize::MAX);

@@ -8,6 +8,7 @@
 //! ```
 
 use std::any::Any;
+use std::ptr::NonNull;
 use std::task::Waker;
 
 // PAIR: Lifecycle
@@ -60,6 +61,12 @@ pub struct Slot {
   pub queued: bool,
   /// It closes a descriptor, which must happen whoever stops waiting (I3).
   pub closes: bool,
+  /// Member of a chain.
+  pub chained: bool,
+  /// A receive of a message: lengths and flags go from the msghdr in `inputs` into the region.
+  pub message: Option<NonNull<u8>>,
+  /// A cancel by descriptor: how many it ended that the kernel never saw.
+  pub ended: u32,
   /// The turn that handed it to the kernel, for the inline statistic.
   pub turn: u32,
   occupied: bool,
@@ -113,6 +120,9 @@ impl Slots {
       opens,
       queued: false,
       closes: false,
+      chained: false,
+      message: None,
+      ended: 0,
       turn: 0,
       occupied: true,
     };

@@ -1,4 +1,4 @@
-//! Submission queue entries, the operation table, and the descriptor that TypeScript writes.
+//! Submission queue entries, and the descriptor that TypeScript writes.
 //! Pair: src/sqe.ts
 //!
 //! The TypeScript twin is generated from this file (`npm run constants`): numbers have one home.
@@ -64,7 +64,16 @@ impl Sqe {
   /// Bytes that the kernel would move on the calling thread if this completes inline. One enter
   /// cannot be interrupted, so the ring caps their sum (I8).
   pub fn inline_bytes(&self) -> usize {
-    let moves = matches!(self.opcode as u32, IORING_OP_READ | IORING_OP_WRITE);
+    let moves = matches!(
+      self.opcode as u32,
+      IORING_OP_READ
+        | IORING_OP_WRITE
+        | IORING_OP_READ_FIXED
+        | IORING_OP_WRITE_FIXED
+        | IORING_OP_SEND
+        | IORING_OP_RECV
+        | IORING_OP_SEND_ZC
+    );
     if moves && self.flags as u32 & IOSQE_ASYNC == 0 {
       self.len as usize
     } else {
@@ -95,26 +104,128 @@ pub(crate) use constants;
 constants! { SQE_CONSTANTS;
   /// No operation.
   IORING_OP_NOP = 0;
+  /// Reads into several buffers.
+  IORING_OP_READV = 1;
+  /// Writes from several buffers.
+  IORING_OP_WRITEV = 2;
+  /// Brings a file to the disk.
+  IORING_OP_FSYNC = 3;
+  /// Reads into a registered buffer.
+  IORING_OP_READ_FIXED = 4;
+  /// Writes from a registered buffer.
+  IORING_OP_WRITE_FIXED = 5;
   /// Waits for events on a file.
   IORING_OP_POLL_ADD = 6;
+  /// Ends or changes a poll in flight.
+  IORING_OP_POLL_REMOVE = 7;
+  /// Sends with an address and control messages.
+  IORING_OP_SENDMSG = 9;
+  /// Receives with an address and control messages.
+  IORING_OP_RECVMSG = 10;
   /// A timer.
   IORING_OP_TIMEOUT = 11;
+  /// Ends or changes a timer in flight.
+  IORING_OP_TIMEOUT_REMOVE = 12;
+  /// Takes a connection.
+  IORING_OP_ACCEPT = 13;
   /// Cancels an operation in flight.
   IORING_OP_ASYNC_CANCEL = 14;
+  /// A time limit on the operation before it in a chain.
+  IORING_OP_LINK_TIMEOUT = 15;
+  /// Connects a socket.
+  IORING_OP_CONNECT = 16;
+  /// Reserves or frees space in a file.
+  IORING_OP_FALLOCATE = 17;
   /// Opens a path.
   IORING_OP_OPENAT = 18;
   /// Closes a descriptor.
   IORING_OP_CLOSE = 19;
+  /// Asks for the metadata of a path or a descriptor.
+  IORING_OP_STATX = 21;
   /// Reads into one buffer.
   IORING_OP_READ = 22;
   /// Writes from one buffer.
   IORING_OP_WRITE = 23;
+  /// Says how a file will be used.
+  IORING_OP_FADVISE = 24;
+  /// Sends on a socket.
+  IORING_OP_SEND = 26;
+  /// Receives from a socket.
+  IORING_OP_RECV = 27;
+  /// Opens a path under RESOLVE_* rules.
+  IORING_OP_OPENAT2 = 28;
+  /// Moves bytes between a pipe and a file.
+  IORING_OP_SPLICE = 30;
+  /// Copies bytes between two pipes.
+  IORING_OP_TEE = 33;
+  /// Shuts one or both directions of a socket.
+  IORING_OP_SHUTDOWN = 34;
+  /// Renames a path.
+  IORING_OP_RENAMEAT = 35;
+  /// Removes a file or an empty directory.
+  IORING_OP_UNLINKAT = 36;
+  /// Makes a directory.
+  IORING_OP_MKDIRAT = 37;
+  /// Makes a symbolic link.
+  IORING_OP_SYMLINKAT = 38;
+  /// Makes a hard link.
+  IORING_OP_LINKAT = 39;
+  /// Makes a socket.
+  IORING_OP_SOCKET = 45;
+  /// Sends on a socket from memory that the network card reads.
+  IORING_OP_SEND_ZC = 47;
+  /// Waits on a futex; here only the witness of Linux 6.7.
+  IORING_OP_FUTEX_WAIT = 51;
+  /// Sets the length of a file.
+  IORING_OP_FTRUNCATE = 55;
+  /// Binds a socket to an address.
+  IORING_OP_BIND = 56;
+  /// Listens on a socket.
+  IORING_OP_LISTEN = 57;
+  /// IOSQE flag: the fd is a slot of the table of direct descriptors.
+  IOSQE_FIXED_FILE = 1 << 0;
+  /// IOSQE flag: the next entry starts when this one has succeeded in full.
+  IOSQE_IO_LINK = 1 << 2;
+  /// IOSQE flag: the next entry starts when this one has ended, however it ended.
+  IOSQE_IO_HARDLINK = 1 << 3;
   /// IOSQE flag: always hand the operation to an io-wq worker thread.
   IOSQE_ASYNC = 1 << 4;
+  /// IOSQE flag: the kernel takes a buffer of the group `buf_index`.
+  IOSQE_BUFFER_SELECT = 1 << 5;
   /// nop_flags: complete with the result in `len`. Kernel 6.11.
   IORING_NOP_INJECT_RESULT = 1 << 0;
   /// nop_flags: complete through task work instead of inline. Kernel 6.16.
   IORING_NOP_TW = 1 << 4;
+  /// fsync_flags: the data, and only what is needed to find it again.
+  IORING_FSYNC_DATASYNC = 1 << 0;
+  /// timeout_flags: the time is absolute.
+  IORING_TIMEOUT_ABS = 1 << 0;
+  /// timeout_flags of TIMEOUT_REMOVE: change it instead.
+  IORING_TIMEOUT_UPDATE = 1 << 1;
+  /// timeout_flags: by CLOCK_REALTIME.
+  IORING_TIMEOUT_REALTIME = 1 << 3;
+  /// timeout_flags of TIMEOUT_REMOVE: the target is a link timeout.
+  IORING_LINK_TIMEOUT_UPDATE = 1 << 4;
+  /// timeout_flags: ETIME counts as success, so that a chain goes on.
+  IORING_TIMEOUT_ETIME_SUCCESS = 1 << 5;
+  /// timeout_flags: repeats. Kernel 6.4.
+  IORING_TIMEOUT_MULTISHOT = 1 << 6;
+  /// len of POLL_ADD: repeats. Kernel 5.13.
+  IORING_POLL_ADD_MULTI = 1 << 0;
+  /// len of POLL_REMOVE: change the events instead. Kernel 5.13.
+  IORING_POLL_UPDATE_EVENTS = 1 << 1;
+  /// ioprio of send and recv: poll first, do not try at once. Kernel 5.19.
+  IORING_RECVSEND_POLL_FIRST = 1 << 0;
+  /// ioprio of recv: repeats. Kernel 6.0.
+  IORING_RECV_MULTISHOT = 1 << 1;
+  /// ioprio of accept: repeats. Kernel 5.19.
+  IORING_ACCEPT_MULTISHOT = 1 << 0;
+  /// cancel_flags: everything that matches.
+  IORING_ASYNC_CANCEL_ALL = 1 << 0;
+  /// cancel_flags: match by descriptor.
+  IORING_ASYNC_CANCEL_FD = 1 << 1;
+  /// cancel_flags: the descriptor is a direct one.
+  IORING_ASYNC_CANCEL_FD_FIXED = 1 << 3;
   /// One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
   /// its length bounds how long teardown waits (I7).
   MAX_TRANSFER = 1 << 20;
@@ -124,75 +235,58 @@ constants! { SQE_CONSTANTS;
   DESCRIPTOR_WORDS = 16;
   /// Descriptor word: the opcode.
   D_OPCODE = 0;
-  /// Descriptor word: reserved flags, 0.
-  D_FLAGS = 1;
-  /// Descriptor word: file descriptor, or directory of a path.
+  /// Descriptor word: ioprio in the low half, buf_index in the high half.
+  D_IOPRIO = 1;
+  /// Descriptor word: file descriptor or direct slot; the directory of a path; a socket's domain.
   D_FD = 2;
-  /// Descriptor word: region id, or `NO_REGION`.
+  /// Descriptor word: region id, or `NO_REGION`; of poll_remove, cancel and timeout_update the
+  /// ticket of the target.
   D_REGION = 3;
-  /// Descriptor word: first byte in the region, or of a path in the inputs area.
+  /// Descriptor word: first byte in the region.
   D_REGION_OFFSET = 4;
-  /// Descriptor word: bytes; for openat the path with its NUL.
+  /// Descriptor word: bytes, mode, count: the entry's `len`.
   D_LENGTH = 5;
-  /// Descriptor word: low half of the file offset (timeout: seconds).
+  /// Descriptor word: low half of the entry's `off` (timers: seconds).
   D_OFFSET_LO = 6;
-  /// Descriptor word: high half of the file offset (timeout: seconds).
+  /// Descriptor word: high half of the entry's `off` (timers: seconds).
   D_OFFSET_HI = 7;
-  /// Descriptor word: rw_flags, open_flags, nop_flags, poll events; cancel: the target's ticket.
+  /// Descriptor word: rw_flags, open_flags, msg_flags ..., poll events.
   D_WORD0 = 8;
-  /// Descriptor word: openat: mode; timeout: nanoseconds.
+  /// Descriptor word: low half of an `addr` that is a number; timers: nanoseconds; messages: bytes
+  /// of the name.
   D_WORD1 = 9;
-  /// Descriptor word: reserved, 0.
+  /// Descriptor word: high half of an `addr` that is a number; messages: bytes of control data.
   D_WORD2 = 10;
-  /// Descriptor word: IOSQE_* flags of the entry; only `IOSQE_ASYNC` is allowed.
+  /// Descriptor word: IOSQE_* flags of the entry.
   D_SQE_FLAGS = 11;
   /// Descriptor word: the ticket that the completion carries, or `NO_TICKET`.
   D_TICKET = 12;
+  /// Descriptor word: first byte in the inputs area (paths, addresses).
+  D_INPUT = 13;
+  /// Descriptor word: bytes in the inputs area.
+  D_INPUT_LENGTH = 14;
+  /// Descriptor word: direct slot + 1 that is opened or closed; splice and tee: the source's fd.
+  D_FILE_INDEX = 15;
+  /// Bytes of struct statx, at the start of its region.
+  STATX_BYTES = 256;
+  /// Region of accept and of messages: the address's length is at 0, the address here.
+  MSG_NAME = 16;
+  /// Bytes of struct sockaddr_storage.
+  MSG_NAME_BYTES = 128;
+  /// Region of messages: control data.
+  MSG_CONTROL = 144;
+  /// Room for control data.
+  MSG_CONTROL_BYTES = 368;
+  /// Region of messages: the payload.
+  MSG_PAYLOAD = 512;
+  /// Region of messages, after a receive: bytes of control data.
+  MSG_CONTROL_LENGTH = 4;
+  /// Region of messages, after a receive: MSG_* flags.
+  MSG_FLAGS = 8;
   /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
   ERRNO_UNSUPPORTED_OP = 4000;
   /// In `D_REGION`: the operation moves no bytes.
   NO_REGION = 0xffff_ffff;
   /// In `D_TICKET`: nobody waits for the completion.
   NO_TICKET = 0xffff_ffff;
-}
-
-/// What the table knows of one operation.
-pub struct OpInfo {
-  /// Name in `op.*`, in `probe().ops` and in the docs.
-  pub name: &'static str,
-  pub opcode: u32,
-  /// First kernel that has it.
-  pub kernel: &'static str,
-  /// Its result is a new file descriptor, which somebody must close (I3).
-  pub opens: bool,
-  /// Node's name of the system call in error messages.
-  pub syscall: &'static str,
-}
-
-// PAIR: OPS
-/// Every operation that has a constructor. The probe, the constants and the docs come from here.
-pub const OPS: &[OpInfo] = &[
-  op_info("nop", IORING_OP_NOP, "5.1", false, "nop"),
-  op_info("pollAdd", IORING_OP_POLL_ADD, "5.1", false, "poll"),
-  op_info("timeout", IORING_OP_TIMEOUT, "5.4", false, "timeout"),
-  op_info("cancel", IORING_OP_ASYNC_CANCEL, "5.5", false, "cancel"),
-  op_info("openat", IORING_OP_OPENAT, "5.6", true, "open"),
-  op_info("close", IORING_OP_CLOSE, "5.6", false, "close"),
-  op_info("read", IORING_OP_READ, "5.6", false, "read"),
-  op_info("write", IORING_OP_WRITE, "5.6", false, "write"),
-];
-
-const fn op_info(
-  name: &'static str,
-  opcode: u32,
-  kernel: &'static str,
-  opens: bool,
-  syscall: &'static str,
-) -> OpInfo {
-  OpInfo { name, opcode, kernel, opens, syscall }
-}
-
-/// Whether a successful result of this opcode is a file descriptor (I3).
-pub fn opens(opcode: u8) -> bool {
-  OPS.iter().any(|info| info.opcode == opcode as u32 && info.opens)
 }

@@ -98,7 +98,7 @@ fn no_wake_up_is_lost_however_the_completion_races_the_park() {
         ..Sqe::default()
       };
       let nop = Sqe { opcode: IORING_OP_NOP as u8, flags: IOSQE_ASYNC as u8, ..Sqe::default() };
-      kernel.push(if random.chance(50) { &timer } else { &nop });
+      kernel.push(&[if random.chance(50) { timer } else { nop }]);
       in_flight += 1;
     }
     kernel.submit(Wait::No).unwrap();
@@ -125,18 +125,52 @@ fn no_wake_up_is_lost_however_the_completion_races_the_park() {
 fn opcodes_and_flags_have_the_numbers_of_the_kernel() {
   let ours = [
     ("NOP", IORING_OP_NOP, opcode::Nop::CODE),
+    ("READV", IORING_OP_READV, opcode::Readv::CODE),
+    ("WRITEV", IORING_OP_WRITEV, opcode::Writev::CODE),
+    ("FSYNC", IORING_OP_FSYNC, opcode::Fsync::CODE),
+    ("READ_FIXED", IORING_OP_READ_FIXED, opcode::ReadFixed::CODE),
+    ("WRITE_FIXED", IORING_OP_WRITE_FIXED, opcode::WriteFixed::CODE),
     ("POLL_ADD", IORING_OP_POLL_ADD, opcode::PollAdd::CODE),
+    ("POLL_REMOVE", IORING_OP_POLL_REMOVE, opcode::PollRemove::CODE),
+    ("SENDMSG", IORING_OP_SENDMSG, opcode::SendMsg::CODE),
+    ("RECVMSG", IORING_OP_RECVMSG, opcode::RecvMsg::CODE),
     ("TIMEOUT", IORING_OP_TIMEOUT, opcode::Timeout::CODE),
+    ("TIMEOUT_REMOVE", IORING_OP_TIMEOUT_REMOVE, opcode::TimeoutRemove::CODE),
+    ("ACCEPT", IORING_OP_ACCEPT, opcode::Accept::CODE),
     ("ASYNC_CANCEL", IORING_OP_ASYNC_CANCEL, opcode::AsyncCancel::CODE),
+    ("LINK_TIMEOUT", IORING_OP_LINK_TIMEOUT, opcode::LinkTimeout::CODE),
+    ("CONNECT", IORING_OP_CONNECT, opcode::Connect::CODE),
+    ("FALLOCATE", IORING_OP_FALLOCATE, opcode::Fallocate::CODE),
     ("OPENAT", IORING_OP_OPENAT, opcode::OpenAt::CODE),
     ("CLOSE", IORING_OP_CLOSE, opcode::Close::CODE),
+    ("STATX", IORING_OP_STATX, opcode::Statx::CODE),
     ("READ", IORING_OP_READ, opcode::Read::CODE),
     ("WRITE", IORING_OP_WRITE, opcode::Write::CODE),
+    ("FADVISE", IORING_OP_FADVISE, opcode::Fadvise::CODE),
+    ("SEND", IORING_OP_SEND, opcode::Send::CODE),
+    ("RECV", IORING_OP_RECV, opcode::Recv::CODE),
+    ("OPENAT2", IORING_OP_OPENAT2, opcode::OpenAt2::CODE),
+    ("SPLICE", IORING_OP_SPLICE, opcode::Splice::CODE),
+    ("TEE", IORING_OP_TEE, opcode::Tee::CODE),
+    ("SHUTDOWN", IORING_OP_SHUTDOWN, opcode::Shutdown::CODE),
+    ("RENAMEAT", IORING_OP_RENAMEAT, opcode::RenameAt::CODE),
+    ("UNLINKAT", IORING_OP_UNLINKAT, opcode::UnlinkAt::CODE),
+    ("MKDIRAT", IORING_OP_MKDIRAT, opcode::MkDirAt::CODE),
+    ("SYMLINKAT", IORING_OP_SYMLINKAT, opcode::SymlinkAt::CODE),
+    ("LINKAT", IORING_OP_LINKAT, opcode::LinkAt::CODE),
+    ("SOCKET", IORING_OP_SOCKET, opcode::Socket::CODE),
+    ("SEND_ZC", IORING_OP_SEND_ZC, opcode::SendZc::CODE),
+    ("FUTEX_WAIT", IORING_OP_FUTEX_WAIT, opcode::FutexWait::CODE),
+    ("FTRUNCATE", IORING_OP_FTRUNCATE, opcode::Ftruncate::CODE),
+    ("BIND", IORING_OP_BIND, opcode::Bind::CODE),
+    ("LISTEN", IORING_OP_LISTEN, opcode::Listen::CODE),
   ];
   for (name, value, code) in ours {
     assert_eq!(value, code as u32, "{name}");
   }
-  assert_eq!(ours.len(), OPS.len(), "an operation is not compared here");
+  for op in ringcore::table::OPS {
+    assert!(ours.iter().any(|(_, value, _)| *value == op.opcode), "{} is not compared", op.name);
+  }
   let Ok(header) = std::fs::read_to_string("/usr/include/linux/io_uring.h") else {
     eprintln!("NOT COMPARED with linux/io_uring.h, which is not on this machine");
     return;
@@ -147,6 +181,9 @@ fn opcodes_and_flags_have_the_numbers_of_the_kernel() {
   let names: Vec<&str> = words.filter(|word| word.starts_with("IORING_OP_")).collect();
   for (name, value, _) in ours {
     let place = names.iter().position(|word| word[10..] == *name);
+    if place.is_none() && value > 49 {
+      continue; // The installed header is older than the operation; the crate above is not.
+    }
     assert_eq!(place, Some(value as usize), "{name} in linux/io_uring.h");
   }
 }

@@ -2,7 +2,7 @@
 
 use ringcore::buffer::class_bytes;
 use ringcore::mock::{Faults, Mock, Random, World};
-use ringcore::ring::{Event, Input, Ring, Wait};
+use ringcore::ring::{Entry, Event, Input, Ring, Wait};
 use ringcore::slot::{Held, Key, Owner};
 use ringcore::sqe::*;
 use std::cell::RefCell;
@@ -140,7 +140,8 @@ impl Simulation {
     self.tickets += 1;
     let owner = Owner::Ticket(self.tickets);
     let opcode = sqe.opcode as u32;
-    let key = self.ring.push(sqe, Input(input.as_deref()), held, owner);
+    let input = input.map(Input::at_addr);
+    let key = self.ring.push(Entry { sqe, input, held, owner });
     self.started += 1;
     let known = Known { opcode, region, bytes };
     assert!(self.known.insert(key, known).is_none(), "a key names one operation");

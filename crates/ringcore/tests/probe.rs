@@ -34,7 +34,7 @@ fn this_machine_has_a_ring_and_every_operation() {
   assert!(probe.reason.is_none() && probe.advice.is_none());
   let missing: Vec<_> = probe.ops.iter().filter(|(_, has)| !has).collect();
   assert!(missing.is_empty(), "{missing:?}");
-  assert_eq!(probe.ops.len(), ringcore::sqe::OPS.len());
+  assert_eq!(probe.ops.len(), ringcore::table::OPS.len());
   assert!(!probe.flags.is_empty() && !probe.around.kernel.is_empty());
   assert!(probe.around.nofile > 0);
 }

@@ -4,7 +4,7 @@
 use ringcore::cqe::{Cqe, ENTER_BYTES};
 use ringcore::kernel::{Kernel, Options};
 use ringcore::mock::{Faults, Mock};
-use ringcore::ring::{Driver, Event, Input, Ring, Wait};
+use ringcore::ring::{Driver, Entry, Event, Input, Ring, Wait};
 use ringcore::slot::{Held, Key, Owner};
 use ringcore::sqe::*;
 use std::cell::RefCell;
@@ -42,9 +42,9 @@ struct Scripted {
 }
 
 impl Driver for Scripted {
-  fn push(&mut self, sqe: &Sqe) {
-    assert!(self.room() > 0, "pushed into a full SQ");
-    self.script.borrow_mut().sq.push(*sqe);
+  fn push(&mut self, sqes: &[Sqe]) {
+    assert!(self.room() >= sqes.len(), "pushed into a full SQ");
+    self.script.borrow_mut().sq.extend(sqes);
   }
 
   fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {
@@ -76,6 +76,10 @@ impl Driver for Scripted {
 
   fn room(&self) -> usize {
     self.entries - self.queued()
+  }
+
+  fn capacity(&self) -> usize {
+    self.entries
   }
 
   fn queued(&self) -> usize {
@@ -122,7 +126,7 @@ fn nop(result: i32) -> Sqe {
 }
 
 fn push(ring: &mut Ring, sqe: Sqe, ticket: u32) -> Key {
-  ring.push(sqe, Input(None), Held::Nothing, Owner::Ticket(ticket))
+  ring.push(Entry { sqe, input: None, held: Held::Nothing, owner: Owner::Ticket(ticket) })
 }
 
 /// Submits and reaps until nothing is in flight. Results by the order of arrival.
@@ -212,7 +216,8 @@ fn ebadr_fails_every_operation_once_and_ends_the_ring() {
   let id = growth.first;
   let address = ring.regions.hold(id, 0, 10).unwrap();
   let read = Sqe { addr: address as u64, len: 10, ..entry(IORING_OP_READ) };
-  ring.push(read, Input(None), Held::Region(id), Owner::Ticket(0));
+  let (held, owner) = (Held::Region(id), Owner::Ticket(0));
+  ring.push(Entry { sqe: read, input: None, held, owner });
   for i in 1..10 {
     push(&mut ring, nop(0), i);
   }
@@ -316,7 +321,8 @@ fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
       let path = format!("{round}-{i}-{}", "x".repeat((round * 37 + i) % 4000));
       let bytes = [path.as_bytes(), &[0]].concat();
       let open = entry(IORING_OP_OPENAT);
-      ring.push(open, Input(Some(&bytes)), Held::Nothing, Owner::Ticket(0));
+      let (input, owner) = (Some(Input::at_addr(bytes)), Owner::Ticket(0));
+      ring.push(Entry { sqe: open, input, held: Held::Nothing, owner });
       wanted.push(path);
     }
     ring.submit(Wait::No);
@@ -362,7 +368,12 @@ fn the_descriptor_of_an_abandoned_open_is_closed() {
   for late in [false, true] {
     let (mut ring, script) = scripted(4);
     let open = entry(IORING_OP_OPENAT);
-    let key = ring.push(open, Input(Some(b"a\0")), Held::Nothing, Owner::Future);
+    let key = ring.push(Entry {
+      sqe: open,
+      input: Some(Input::at_addr(b"a\0".to_vec())),
+      held: Held::Nothing,
+      owner: Owner::Future,
+    });
     ring.submit(Wait::No);
     let mut events = Vec::new();
     if late {
@@ -396,7 +407,7 @@ fn a_ring_that_closes_waits_for_what_is_in_flight() {
     let read =
       Sqe { fd: pipe[0], off: u64::MAX, addr: address as u64, len: 100, ..entry(IORING_OP_READ) };
     let held = Held::Region(growth.first + i);
-    ring.push(read, Input(None), held, Owner::Ticket(i));
+    ring.push(Entry { sqe: read, input: None, held, owner: Owner::Ticket(i) });
   }
   (0..3).for_each(|_| ring.submit(Wait::No));
   let mut events = Vec::new();
@@ -417,7 +428,7 @@ fn a_driver_that_never_completes_is_left_after_the_bound_and_its_memory_stays() 
   fill(address, 0x5a);
   let read = Sqe { addr: address as u64, len: 4096, ..entry(IORING_OP_READ) };
   let held = Held::Region(growth.first);
-  ring.push(read, Input(None), held, Owner::Ticket(0));
+  ring.push(Entry { sqe: read, input: None, held, owner: Owner::Ticket(0) });
   ring.submit(Wait::No);
   let mut events = Vec::new();
   assert!(!ring.close(Duration::from_millis(50), &mut events));

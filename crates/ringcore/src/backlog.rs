@@ -1,0 +1,207 @@
+// PAIR: only-rust backlog.rs -- TypeScript sees a list of descriptors, not the SQ and what waits
+//! The way into the SQ: at once, or in order when there is room. Chains go whole (I5).
+//!
+//! ```text
+//! backlog  [a]  [b|LINK c|LINK d]  [e]        LINK: the next entry belongs to the same chain
+//!           ^    ^ goes in when the SQ has room for three
+//! ```
+
+use crate::cqe::ENTER_BYTES;
+use crate::input::patch;
+use crate::ring::{Entry, Ring};
+use crate::slot::{Held, Key, Lifecycle, Owner};
+use crate::sqe::{Sqe, IORING_OP_CLOSE, IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
+use crate::table::opens;
+
+const LINKS: u8 = (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) as u8;
+
+/// The next entry belongs to the same chain.
+pub(crate) fn linked(sqe: &Sqe) -> bool {
+  sqe.flags & LINKS != 0
+}
+
+impl Ring {
+  /// Most members that a chain may have.
+  pub fn longest_chain(&self) -> usize {
+    self.driver.capacity()
+  }
+
+  /// Gives an operation its slot; back comes what the caller puts into the SQ, or nothing when it
+  /// waits in the backlog.
+  pub(crate) fn accept(&mut self, entry: Entry, direct: bool) -> (Key, Option<Sqe>) {
+    let Entry { mut sqe, input, held, owner } = entry;
+    let key = self.slots.insert(owner, held, opens(&sqe));
+    sqe.user_data = key.user_data();
+    self.in_flight += 1;
+    if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ECANCELED)) {
+      self.finish_locally(key, -errno);
+      return (key, None);
+    }
+    let turn = self.stats.turns;
+    let slot = self.slots.get(key).expect("the slot was just made");
+    slot.turn = turn;
+    slot.queued = !direct;
+    slot.closes = sqe.opcode as u32 == IORING_OP_CLOSE;
+    if let Some(input) = input {
+      let patches = input.patches();
+      let arena = direct && !input.outlives && !self.polled;
+      match arena.then(|| self.arena.place(input.bytes())).flatten() {
+        Some((address, bytes)) => patch(patches, address, bytes, &mut sqe),
+        None => {
+          let bytes = slot.inputs.insert(input.into_boxed());
+          patch(patches, bytes.as_ptr() as u64, bytes, &mut sqe);
+        }
+      }
+    }
+    if direct {
+      self.enter_bytes += sqe.inline_bytes();
+      return (key, Some(sqe));
+    }
+    self.backlog.push_back(sqe);
+    (key, None)
+  }
+
+  /// Whether an entry may go straight into the SQ.
+  pub(crate) fn fits(&self, sqe: &Sqe) -> bool {
+    self.driver.room() > 0 && self.affords(sqe.inline_bytes())
+  }
+
+  /// Whether the next enter may move so many bytes more (I8). One operation or chain always may.
+  pub(crate) fn affords(&self, bytes: usize) -> bool {
+    bytes == 0 || self.enter_bytes == 0 || self.enter_bytes + bytes <= ENTER_BYTES as usize
+  }
+
+  /// Moves own entries, then the backlog, into the SQ while there is room.
+  pub(crate) fn fill(&mut self) {
+    while self.driver.room() > 0 {
+      let Some(sqe) = self.own.pop_front() else {
+        break;
+      };
+      if Key::of(sqe.user_data).is_none() {
+        self.own_in_flight += 1;
+      }
+      self.driver.push(&[sqe]);
+    }
+    while let Some(sqe) = self.backlog.front().copied() {
+      if linked(&sqe) {
+        if !self.fill_chain() {
+          break;
+        }
+        continue;
+      }
+      let live = self.is_live(&sqe);
+      if live && !self.fits(&sqe) {
+        break;
+      }
+      self.backlog.pop_front();
+      if live {
+        self.leave(&sqe);
+        self.driver.push(&[sqe]);
+      }
+    }
+  }
+
+  /// The chain at the backlog's front, in one piece. False: there is no room for it yet.
+  fn fill_chain(&mut self) -> bool {
+    let len = self.backlog.iter().take_while(|sqe| linked(sqe)).count() + 1;
+    // A member that was cancelled while it waited ended everything behind it.
+    let mut live = 0;
+    while live < len && self.is_live(&{ self.backlog[live] }) {
+      live += 1;
+    }
+    let bytes = self.backlog.iter().take(live).map(Sqe::inline_bytes).sum();
+    if live > 0 && (self.driver.room() < live || !self.affords(bytes)) {
+      return false;
+    }
+    let mut chain: Vec<Sqe> = self.backlog.drain(..len).take(live).collect();
+    if let Some(last) = chain.last_mut() {
+      last.flags &= !LINKS;
+    }
+    chain.iter().for_each(|sqe| self.leave(sqe));
+    self.driver.push(&chain);
+    true
+  }
+
+  /// Still to be submitted: not cancelled while it waited.
+  fn is_live(&mut self, sqe: &Sqe) -> bool {
+    let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
+    self.slots.get(key).is_some_and(|slot| slot.queued)
+  }
+
+  /// Goes from the backlog to the kernel.
+  fn leave(&mut self, sqe: &Sqe) {
+    let turn = self.stats.turns;
+    let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
+    let slot = self.slots.get(key).expect("it is live");
+    slot.queued = false;
+    slot.turn = turn;
+    self.enter_bytes += sqe.inline_bytes();
+  }
+
+  /// An operation in the backlog ends without the kernel, and so does everything that is linked
+  /// behind it.
+  pub(crate) fn cancel_queued(&mut self, key: Key) {
+    let chained = self.slots.get(key).is_some_and(|slot| slot.chained);
+    self.finish_locally(key, -libc::ECANCELED);
+    if !chained {
+      return;
+    }
+    let place = self.backlog.iter().position(|sqe| sqe.user_data == key.user_data());
+    let mut next = place.filter(|place| linked(&self.backlog[*place])).map(|place| place + 1);
+    while let Some(place) = next {
+      let Some(sqe) = self.backlog.get(place).copied() else {
+        break;
+      };
+      if self.is_live(&sqe) {
+        let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
+        self.finish_locally(key, -libc::ECANCELED);
+      }
+      next = linked(&sqe).then_some(place + 1);
+    }
+  }
+
+  /// At close: what the kernel never saw ends here. Closes still go out, the callers' as well,
+  /// except those of a chain: their descriptor is the caller's as long as the chain has not run.
+  pub(crate) fn empty_backlog(&mut self) {
+    let mut in_chain = false;
+    for sqe in std::mem::take(&mut self.backlog) {
+      let member = in_chain || linked(&sqe);
+      in_chain = linked(&sqe);
+      if sqe.opcode as u32 == IORING_OP_CLOSE && !member {
+        self.backlog.push_back(sqe);
+      } else if self.is_live(&sqe) {
+        let key = Key::of(sqe.user_data).expect("only operations wait in the backlog");
+        self.finish_locally(key, -libc::ECANCELED);
+      }
+    }
+  }
+
+  /// `op.cancel` by descriptor: everything on `fd` that the kernel knows, and what waits here.
+  pub fn cancel_fd(&mut self, mut sqe: Sqe, owner: Owner) -> Key {
+    let key = self.slots.insert(owner, Held::Nothing, false);
+    self.in_flight += 1;
+    if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ENOENT)) {
+      self.finish_locally(key, -errno);
+      return key;
+    }
+    let fixed = |sqe: &Sqe| sqe.flags as u32 & crate::sqe::IOSQE_FIXED_FILE != 0;
+    let direct = sqe.op_flags & crate::sqe::IORING_ASYNC_CANCEL_FD_FIXED != 0;
+    let mut ended = 0;
+    for index in 0..self.backlog.len() {
+      let waiting = self.backlog[index];
+      let same = waiting.fd == sqe.fd && fixed(&waiting) == direct && self.is_live(&waiting);
+      let closes = waiting.opcode as u32 == IORING_OP_CLOSE;
+      if same && !closes {
+        self.cancel_queued(Key::of(waiting.user_data).expect("only operations wait here"));
+        ended += 1;
+      }
+    }
+    sqe.user_data = key.user_data();
+    let turn = self.stats.turns;
+    let slot = self.slots.get(key).expect("the slot was just made");
+    (slot.turn, slot.ended) = (turn, ended);
+    debug_assert!(matches!(slot.lifecycle, Lifecycle::Submitted));
+    self.own.push_back(sqe);
+    key
+  }
+}

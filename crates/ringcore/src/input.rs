@@ -1,0 +1,101 @@
+// PAIR: only-rust input.rs -- TypeScript writes inputs as bytes, their addresses exist only here
+//! Inputs: bytes that the kernel reads when it takes an SQE, and the pointers into them.
+//!
+//! ```text
+//! rename: bytes  "from\0to\0"          patches  addr -> 0, off -> 5
+//! message: bytes  msghdr | iovec       patches  addr -> 0, byte 16 (msg_iov) -> 56
+//! ```
+//! The bytes lie in the arena, which is reset when the kernel has taken the SQ; an entry that waits
+//! in the backlog keeps them in its slot (I2).
+
+/// A pointer to be filled in when the bytes have an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+  Nothing,
+  /// The entry's `addr` points to this byte.
+  Addr(u32),
+  /// The entry's `off` points to this byte.
+  Off(u32),
+  /// The 8 bytes at the first place point to the second place.
+  Inner(u32, u32),
+}
+
+#[derive(Clone, Debug)]
+enum Bytes {
+  Time([u8; 16]),
+  Block(Vec<u8>),
+}
+
+/// Bytes that the kernel reads when it takes the entry, and what points to them.
+#[derive(Clone, Debug)]
+pub struct Input {
+  bytes: Bytes,
+  patches: [Patch; 2],
+  /// The kernel writes to it, too: it stays with the slot until the last CQE (I2).
+  pub(crate) outlives: bool,
+}
+
+impl Input {
+  /// A timespec at `addr`, which needs no allocation.
+  pub fn time(time: [u8; 16]) -> Input {
+    Input { bytes: Bytes::Time(time), patches: [Patch::Addr(0), Patch::Nothing], outlives: false }
+  }
+
+  /// Bytes with `addr` pointing to the first.
+  pub fn at_addr(bytes: Vec<u8>) -> Input {
+    Input::new(bytes, [Patch::Addr(0), Patch::Nothing])
+  }
+
+  /// Bytes with pointers of any kind.
+  pub fn new(bytes: Vec<u8>, patches: [Patch; 2]) -> Input {
+    Input { bytes: Bytes::Block(bytes), patches, outlives: false }
+  }
+
+  /// The same, kept until the last CQE.
+  pub fn outliving(self) -> Input {
+    Input { outlives: true, ..self }
+  }
+
+  /// Pointers other than the usual ones.
+  pub fn with_patches(self, patches: [Patch; 2]) -> Input {
+    Input { patches, ..self }
+  }
+
+  pub fn bytes(&self) -> &[u8] {
+    match &self.bytes {
+      Bytes::Time(time) => time,
+      Bytes::Block(block) => block,
+    }
+  }
+
+  pub(crate) fn into_boxed(self) -> Box<[u8]> {
+    match self.bytes {
+      Bytes::Time(time) => time.into(),
+      Bytes::Block(block) => block.into(),
+    }
+  }
+
+  pub(crate) fn patches(&self) -> [Patch; 2] {
+    self.patches
+  }
+}
+
+/// Fills in the pointers: the bytes lie at `address`.
+pub(crate) fn patch(
+  patches: [Patch; 2],
+  address: u64,
+  bytes: &mut [u8],
+  sqe: &mut crate::sqe::Sqe,
+) {
+  for patch in patches {
+    match patch {
+      Patch::Nothing => {}
+      Patch::Addr(to) => sqe.addr = address + to as u64,
+      Patch::Off(to) => sqe.off = address + to as u64,
+      Patch::Inner(at, to) => {
+        let pointer = (address + to as u64).to_ne_bytes();
+        bytes[at as usize..at as usize + 8].copy_from_slice(&pointer);
+      }
+    }
+  }
+}

@@ -1,0 +1,355 @@
+// Chains: operations that the kernel starts one after the other, in one submission.
+// Pair: crates/ringcore/src/chain.rs
+//
+//   op.link(a, b, c)        a ──LINK──> b ──LINK──> c       a failed or short: b, c are ECANCELED
+//   op.withTimeout(a, ms)   a ──LINK──> link timeout
+//
+// A chain goes in whole or waits whole (I5), and settles after its last completion: members that
+// name the same bytes share one region, which is copied out then.
+
+import { bytesOf } from './buffer.ts';
+import { checkView } from './check.ts';
+import { AbortError, rangeError, TimeoutError, typeError } from './error.ts';
+import { type Context, Outcome, type Poll } from './future.ts';
+import { Op } from './op.ts';
+import { TimeoutOp } from './ops/basic.ts';
+import { TransferOp } from './ops/files.ts';
+import type { Started } from './reactor.ts';
+import type { Ring } from './ring.ts';
+import { current, type Runtime } from './runtime.ts';
+import { IORING_OP_LINK_TIMEOUT, IOSQE_IO_LINK, MAX_TRANSFER } from './sqe.ts';
+
+const ECANCELED = 125;
+const EINTR = 4;
+const ETIME = 62;
+
+/** What a chain is made of. */
+export type Linkable<T> = Op<T> | Limited<T>;
+
+/** The values of a chain's members. */
+export type LinkedValues<T extends readonly Linkable<unknown>[]> = {
+  -readonly [K in keyof T]: T[K] extends Linkable<infer V> ? V : never;
+};
+
+/** One operation of a chain, as the reactor sees it. */
+class Member implements Started {
+  readonly op: Op<unknown>;
+  readonly flag: number;
+  /** The completion, kept until the chain's last one. */
+  res = 0;
+  flags = 0;
+  opened = false;
+  private readonly chain: Group<unknown>;
+
+  constructor(op: Op<unknown>, flag: number, chain: Group<unknown>) {
+    this.op = op;
+    this.flag = flag;
+    this.chain = chain;
+  }
+
+  get ticket(): number {
+    return this.op.ticket;
+  }
+
+  set ticket(ticket: number) {
+    this.op.ticket = ticket;
+  }
+
+  get referenced(): boolean {
+    return this.op.referenced;
+  }
+
+  get signal(): AbortSignal | null {
+    return this.op.signal;
+  }
+
+  prepare(ring: Ring, ticket: number): void {
+    this.op.prepare(ring, ticket);
+    ring.border.link(this.flag);
+  }
+
+  complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
+    this.res = res;
+    this.flags = flags;
+    this.opened = opened;
+    return this.chain.arrived(ring);
+  }
+
+  aborted(reason: unknown): void {
+    this.op.aborted(reason);
+  }
+
+  /** The ring ended without its completion. */
+  lost(error: unknown): void {
+    this.op.lost(error);
+    this.chain.lost(error);
+  }
+}
+
+/** Operations that are submitted together and settle together. */
+abstract class Group<T> extends Outcome<T> {
+  runtime: Runtime | null;
+  protected members: Member[] = [];
+  /** Completions that have not come. -1: not started. */
+  private left = -1;
+  private abandoned = false;
+
+  constructor(runtime: Runtime | null) {
+    super();
+    this.runtime = runtime;
+  }
+
+  /** The value, when every member has settled; throws what the caller is to get. */
+  protected abstract value(): T;
+
+  override poll(cx: Context): Poll<T> {
+    if (this.settled) return this.take();
+    if (this.left < 0) {
+      if (!cx.referenced) this.unref();
+      this.start(this.runtime ?? cx.runtime);
+    }
+    if (this.settled) return this.take();
+    return this.wait(cx);
+  }
+
+  override begin(): void {
+    if (this.left < 0) this.start(this.runtime ?? current());
+  }
+
+  private start(runtime: Runtime): void {
+    const { members } = this;
+    this.left = members.length;
+    this.runtime = runtime;
+    try {
+      for (const { op } of members) op.bind(runtime);
+      const { reactor } = runtime.executor;
+      share(members, reactor.ring as unknown as Ring);
+      reactor.startChain(members);
+    } catch (error) {
+      this.refuse(error);
+    }
+  }
+
+  /** Nothing was submitted: the member that is at fault has no name here, all get the error. */
+  private refuse(error: unknown): void {
+    for (const { op } of this.members) op.refuse(error);
+    this.left = 0;
+    this.fail(error, error instanceof AbortError);
+  }
+
+  /** One more completion is in; the last one settles everything. How many bytes were copied. */
+  arrived(ring: Ring<Started>): number {
+    if (--this.left > 0) return 0;
+    let copied = 0;
+    let cut = false;
+    for (const { op, res, flags, opened } of this.members) {
+      copied += op.complete(res, flags, opened, ring, cut);
+      op.heard(); // Its error goes with the whole.
+      cut = true;
+    }
+    this.conclude();
+    return copied;
+  }
+
+  /** The ring ended without the completion of a member. */
+  lost(error: unknown): void {
+    this.fail(error, true);
+  }
+
+  /** Every member has settled: so does the whole. */
+  conclude(): void {
+    try {
+      this.settle(this.value());
+    } catch (error) {
+      this.fail(error, error instanceof AbortError);
+    }
+  }
+
+  override abandon(cx: Context): boolean {
+    if (this.settled) return false;
+    if (this.abandoned) return true;
+    if (this.left < 0) {
+      this.refuse(new AbortError());
+      return false;
+    }
+    if (this.leave(cx.waker)) return false;
+    this.abandoned = true;
+    for (const { op } of this.members) op.abandon(cx);
+    return true;
+  }
+
+  override ref(): this {
+    for (const { op } of this.members) op.ref();
+    return this;
+  }
+
+  override unref(): this {
+    for (const { op } of this.members) op.unref();
+    return this;
+  }
+
+  /** Asks for its end, from the first member on that has not ended. */
+  cancel(): void {
+    if (this.left < 0) {
+      this.refuse(new AbortError());
+      return;
+    }
+    for (const { op } of this.members) op.cancel();
+  }
+}
+
+// PAIR: Limited
+/** An operation with a time limit that the kernel keeps. */
+export class Limited<T> extends Group<T> {
+  readonly op: Op<T>;
+  readonly limit: TimeoutOp;
+  private readonly ms: number;
+
+  constructor(runtime: Runtime | null, op: Op<T>, ms: number) {
+    super(runtime);
+    if (!(op instanceof Op)) throw typeError('operation', 'an operation (op.*)', op);
+    this.op = op;
+    this.ms = ms;
+    this.limit = new TimeoutOp(runtime, ms, undefined, IORING_OP_LINK_TIMEOUT);
+    op.enlist();
+    this.limit.enlist();
+    this.members = this.list(0);
+  }
+
+  /** Its two members; `flag` links it to what follows. */
+  list(flag: number, chain: Group<unknown> = this as Group<unknown>): Member[] {
+    const first = flag === 0 ? IOSQE_IO_LINK : flag;
+    const made = [new Member(this.op, first, chain), new Member(this.limit, flag, chain)];
+    this.members = made;
+    return made;
+  }
+
+  protected override value(): T {
+    const [main, limit] = this.members as [Member, Member];
+    const ended = main.res === -ECANCELED || main.res === -EINTR;
+    if (ended && limit.res === -ETIME) throw new TimeoutError(this.ms);
+    return this.op.outcome();
+  }
+}
+
+// PAIR: Chain
+/** The operations of `op.link` and `op.hardlink`; resolves to their values. */
+export class Chain<T extends readonly Linkable<unknown>[]> extends Group<LinkedValues<T>> {
+  private readonly parts: T;
+
+  constructor(runtime: Runtime | null, parts: T, flag: number) {
+    super(runtime);
+    if (parts.length === 0) throw rangeError('operations', '>= 1 operation', 0);
+    for (const part of parts) {
+      if (!(part instanceof Op) && !(part instanceof Limited)) {
+        throw typeError('operations', 'operations (op.*)', part);
+      }
+    }
+    if (new Set<unknown>(parts).size < parts.length) {
+      throw rangeError('operations', 'each operation once', 'the same one twice');
+    }
+    this.parts = parts;
+    const length = parts.reduce((sum, part) => sum + (part instanceof Op ? 1 : 2), 0);
+    const longest = (runtime ?? current()).entries;
+    if (length > longest) {
+      throw rangeError('operations', `<= ${longest} entries, the size of the ring`, length);
+    }
+    for (const part of parts) checkLength(part instanceof Op ? part : part.op);
+    for (const part of parts) if (part instanceof Op) part.enlist();
+    const last = parts.length - 1;
+    this.members = parts.flatMap((part, index) => {
+      const link = index === last ? 0 : flag;
+      const chain = this as Group<unknown>;
+      return part instanceof Op ? [new Member(part, link, chain)] : part.list(link, chain);
+    });
+  }
+
+  /** Values in order. The error is that of the first member that failed by itself. */
+  protected override value(): LinkedValues<T> {
+    const parts: readonly Linkable<unknown>[] = this.parts;
+    for (const part of parts) if (!(part instanceof Op)) part.conclude();
+    const errors: unknown[] = [];
+    const values: unknown[] = [];
+    for (const part of parts) {
+      try {
+        values.push(part.outcome());
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length === 0) return values as LinkedValues<T>;
+    throw errors.find((error) => (error as { code?: string }).code !== 'ECANCELED') ?? errors[0];
+  }
+}
+
+/** In a chain a short transfer ends it, so that a length that cannot be done whole is an error. */
+function checkLength(op: Op<unknown>): void {
+  if (!(op instanceof TransferOp) || op.view.byteLength <= MAX_TRANSFER) return;
+  const most = `<= ${MAX_TRANSFER} in a chain (memory of buffer.alloc may be longer)`;
+  throw rangeError('buffer.byteLength', most, op.view.byteLength);
+}
+
+/** The bytes of a member in its ArrayBuffer. */
+interface Span {
+  readonly op: TransferOp;
+  /** Its place in the chain. */
+  readonly index: number;
+  /** Whether a short read of it ends the chain. */
+  readonly cuts: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Members whose views overlap in one ArrayBuffer share a region, so that what one of them reads the
+ * next one writes.
+ */
+function share(members: readonly Member[], ring: Ring): void {
+  const spans: Span[] = [];
+  for (const [index, { op, flag }] of members.entries()) {
+    if (!(op instanceof TransferOp)) continue;
+    const { byteOffset: start, byteLength } = checkView('buffer', op.view);
+    const cuts = (flag & IOSQE_IO_LINK) !== 0;
+    if (byteLength > 0) spans.push({ op, index, cuts, start, end: start + byteLength });
+  }
+  if (spans.length < 2) return;
+  for (const buffer of new Set(spans.map(({ op }) => op.view.buffer))) {
+    const same = spans.filter(({ op }) => op.view.buffer === buffer);
+    same.sort((a, b) => a.start - b.start);
+    let group: Span[] = [];
+    let end = 0;
+    for (const span of same) {
+      if (span.start >= end) {
+        shareGroup(group, ring);
+        group = [];
+      }
+      group.push(span);
+      end = Math.max(end, span.end);
+    }
+    shareGroup(group, ring);
+  }
+}
+
+/** Overlapping spans; the region is filled now where no earlier member produces the bytes. */
+function shareGroup(spans: readonly Span[], ring: Ring): void {
+  if (spans.length < 2) return;
+  const start = Math.min(...spans.map((span) => span.start));
+  const length = Math.max(...spans.map((span) => span.end)) - start;
+  if (length > MAX_TRANSFER) {
+    throw rangeError('the bytes that the chain shares', `<= ${MAX_TRANSFER}`, length);
+  }
+  const region = ring.regions.hold(length);
+  ring.regions.share(region, spans.length);
+  const view = ring.regions.views[region] as Uint8Array;
+  for (const { op, index, start: from, end } of spans) {
+    op.share(region, from - start);
+    // Behind a hard link a read may have failed: then its place holds what was there before.
+    const produces = (other: Span) =>
+      other.op.reads &&
+      other.cuts &&
+      other.index < index &&
+      other.start <= from &&
+      other.end >= end;
+    if (!op.reads && !spans.some(produces)) view.set(bytesOf(op.view), from - start);
+  }
+}

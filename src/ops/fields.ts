@@ -1,0 +1,115 @@
+// Operations as plain fields: most opcodes move no bytes and differ in numbers only.
+// Pair: crates/ringcore/src/ops/fields.rs
+
+import { high, low } from '../border.ts';
+import { errnoError } from '../error.ts';
+import { Op, type OpOptions } from '../op.ts';
+import type { Ring } from '../ring.ts';
+import type { Runtime } from '../runtime.ts';
+import { NO_REGION } from '../sqe.ts';
+
+const ENAMETOOLONG = 36;
+const NUL = new Uint8Array(1);
+
+/** What a descriptor says beside its opcode. What is absent is 0 (`fd`: -1). */
+export interface Fields {
+  readonly fd?: number;
+  /** The entry's `len`. */
+  readonly length?: number;
+  /** The entry's `off`. */
+  readonly offset?: number | bigint;
+  /** The entry's `op_flags`. */
+  readonly word0?: number;
+  /** The entry's `addr`, when it is a number. */
+  readonly addr?: number | bigint;
+  readonly ioprio?: number;
+  readonly fileIndex?: number;
+  /** Region id, or the ticket of the target. */
+  readonly region?: number;
+  /** Bytes of the inputs area that come before the paths: an address, a struct. */
+  readonly input?: Uint8Array;
+  /** One or two checked paths, for the inputs area and for errors. */
+  readonly paths?: readonly (string | Uint8Array)[];
+}
+
+/** An operation that moves no bytes: its fields, and how its result is read. */
+export class FieldsOp<T> extends Op<T> {
+  private readonly opcode: number;
+  private readonly call: string;
+  protected readonly fields: Fields;
+  private readonly read: (res: number) => T;
+
+  constructor(
+    runtime: Runtime | null,
+    opcode: number,
+    syscall: string,
+    fields: Fields,
+    read: (res: number) => T,
+    options: OpOptions | undefined,
+  ) {
+    super(runtime, options);
+    this.opcode = opcode;
+    this.call = syscall;
+    this.fields = fields;
+    this.read = read;
+  }
+
+  protected get syscall(): string {
+    return this.call;
+  }
+
+  protected override get path(): string | undefined {
+    const path = this.fields.paths?.[0];
+    return path === undefined ? undefined : pathText(path);
+  }
+
+  protected override get dest(): string | undefined {
+    const dest = this.fields.paths?.[1];
+    return dest === undefined ? undefined : pathText(dest);
+  }
+
+  override prepare(ring: Ring, ticket: number): void {
+    const { fd = -1, length = 0, offset = 0, word0 = 0, addr = 0, region } = this.fields;
+    const { ioprio = 0, fileIndex = 0 } = this.fields;
+    const [lo, hi] = [low(offset), high(offset)];
+    const input = this.input();
+    // Inputs first: they may send out what was written so far.
+    const from = input === undefined ? 0 : ring.input(input);
+    const id = region ?? NO_REGION;
+    ring.border.start(this.opcode, ticket, fd, id, 0, length, lo, hi, word0, low(addr), 0);
+    ring.border.extra(ioprio, high(addr), from, input?.length ?? 0, fileIndex);
+  }
+
+  /** What goes into the inputs area. */
+  private input(): Uint8Array | undefined {
+    const { input, paths } = this.fields;
+    if (paths === undefined) return input;
+    const parts = paths.map((path) => this.bytes(path));
+    return Buffer.concat(input === undefined ? parts : [input, ...parts]);
+  }
+
+  /** A path with its NUL. */
+  private bytes(path: string | Uint8Array): Uint8Array {
+    const bytes = Buffer.from(path as string);
+    // PATH_MAX with its NUL is 4096: what the kernel would answer, without copying it there.
+    if (bytes.length > 4095) throw errnoError(ENAMETOOLONG, this.call, this.path, this.dest);
+    return Buffer.concat([bytes, NUL]);
+  }
+
+  protected override value(res: number): T {
+    return this.read(res);
+  }
+}
+
+/** The result of an operation that has none. */
+export function nothing(): void {}
+
+/** The result as it is: a count, a descriptor, events. */
+export function same(res: number): number {
+  return res;
+}
+
+/** A path as errors show it. */
+function pathText(path: string | Uint8Array): string {
+  return typeof path === 'string' ? path : Buffer.from(path).toString();
+}
