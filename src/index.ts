@@ -20,6 +20,7 @@ export { fromPromise, future } from './generator.ts';
 export { type Awaitable, all, race } from './join.ts';
 export type { Options } from './kernel.ts';
 export type { Fd, NopOptions, Op, OpOptions } from './op.ts';
+export type { TimeoutOptions } from './ops/basic.ts';
 export { AT_FDCWD, type Ops, op, type PathLike } from './ops/index.ts';
 export type { Probe } from './probe.ts';
 export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';

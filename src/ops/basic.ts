@@ -8,11 +8,18 @@ import { type Fd, type NopOptions, Op, type OpOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
 import {
+  IORING_ASYNC_CANCEL_ALL,
+  IORING_ASYNC_CANCEL_FD,
   IORING_NOP_INJECT_RESULT,
   IORING_OP_ASYNC_CANCEL,
   IORING_OP_NOP,
   IORING_OP_POLL_ADD,
+  IORING_OP_POLL_REMOVE,
   IORING_OP_TIMEOUT,
+  IORING_OP_TIMEOUT_REMOVE,
+  IORING_TIMEOUT_ABS,
+  IORING_TIMEOUT_REALTIME,
+  IORING_TIMEOUT_UPDATE,
   NO_REGION,
 } from '../sqe.ts';
 
@@ -42,9 +49,37 @@ class NopOp extends Op<number> {
   }
 }
 
+/** Options of `op.timeout` and `op.timeoutUpdate`. */
+export interface TimeoutOptions extends OpOptions {
+  /**
+   * `ms` is a moment instead of a duration: of CLOCK_MONOTONIC (`process.hrtime()`), or with
+   * 'realtime' of CLOCK_REALTIME (`Date.now()`), which follows changes of the system's clock.
+   */
+  absolute?: boolean | 'realtime' | undefined;
+}
+
+/** The timeout_flags of these options. */
+function clockFlags(options: TimeoutOptions | undefined): number {
+  const absolute = options?.absolute ?? false;
+  if (typeof absolute === 'boolean') return absolute ? IORING_TIMEOUT_ABS : 0;
+  if (absolute === 'realtime') return IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME;
+  throw typeError('options.absolute', "of type boolean or 'realtime'", absolute);
+}
+
+/** The nanoseconds of a time, rounded up: never early. 1e9 is one more second. */
+function nanoseconds(ms: number): number {
+  return Math.ceil((ms - Math.floor(ms / 1000) * 1000) * 1e6);
+}
+
+/** Its whole seconds. */
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000) + (nanoseconds(ms) >= 1e9 ? 1 : 0);
+}
+
 export class TimeoutOp extends Op<void> {
   private readonly ms: number;
   private readonly opcode: number;
+  private readonly clock: number;
   protected get syscall(): string {
     return 'timeout';
   }
@@ -53,26 +88,21 @@ export class TimeoutOp extends Op<void> {
   constructor(
     runtime: Runtime | null,
     ms: number,
-    options?: OpOptions,
+    options?: TimeoutOptions,
     opcode: number = IORING_OP_TIMEOUT,
   ) {
     super(runtime, options);
     this.ms = checkMs(ms);
     this.opcode = opcode;
+    this.clock = options === undefined ? 0 : clockFlags(options);
   }
 
   override prepare(ring: Ring, ticket: number): void {
-    let seconds = Math.floor(this.ms / 1000);
-    // Rounded up: never early.
-    let nanoseconds = Math.ceil((this.ms - seconds * 1000) * 1e6);
-    if (nanoseconds >= 1e9) {
-      seconds++;
-      nanoseconds = 0;
-    }
-    const lo = low(seconds);
-    const hi = high(seconds);
-    const { opcode } = this;
-    ring.border.start(opcode, ticket, -1, NO_REGION, 0, 0, lo, hi, 0, nanoseconds, 0);
+    const { opcode, ms, clock } = this;
+    const whole = seconds(ms);
+    const rest = nanoseconds(ms) % 1e9;
+    const lo = low(whole);
+    ring.border.start(opcode, ticket, -1, NO_REGION, 0, 0, lo, high(whole), clock, rest, 0);
   }
 
   protected override succeeds(res: number): boolean {
@@ -105,28 +135,76 @@ class PollAddOp extends Op<number> {
   }
 }
 
-class CancelOp extends Op<void> {
+/** What works on another operation in flight. */
+class TargetOp extends Op<void> {
+  private readonly opcode: number;
+  private readonly call: string;
   private readonly target: Op<unknown>;
+  /** Of a timer that is set anew. */
+  private readonly ms: number;
+  private readonly flags: number;
+
+  constructor(
+    runtime: Runtime | null,
+    opcode: number,
+    syscall: string,
+    target: Op<unknown>,
+    options: OpOptions | undefined,
+    ms = 0,
+    flags = 0,
+  ) {
+    super(runtime, options);
+    this.opcode = opcode;
+    this.call = syscall;
+    this.target = target;
+    this.ms = ms;
+    this.flags = flags;
+  }
+
+  protected get syscall(): string {
+    return this.call;
+  }
+
+  override prepare(ring: Ring, ticket: number): void {
+    const { opcode, target, ms, flags } = this;
+    if (target.ticket >= 0 && target.runtime !== this.runtime) {
+      throw wrongRuntimeError('The target');
+    }
+    // A target that is not in flight has ticket -1, which is nobody's: ENOENT, as from the kernel.
+    const whole = seconds(ms);
+    const [lo, hi, rest] = [low(whole), high(whole), nanoseconds(ms) % 1e9];
+    ring.border.start(opcode, ticket, -1, target.ticket, 0, 0, lo, hi, flags, rest, 0);
+  }
+
+  protected override value(): void {}
+}
+
+class CancelFdOp extends Op<number> {
+  private readonly fd: number;
+
+  constructor(runtime: Runtime | null, fd: Fd, options?: OpOptions) {
+    super(runtime, options);
+    this.fd = this.descriptor(fd);
+  }
+
   protected get syscall(): string {
     return 'cancel';
   }
 
-  constructor(runtime: Runtime | null, target: Op<unknown>, options?: OpOptions) {
-    super(runtime, options);
-    if (!(target instanceof Op)) throw typeError('target', 'an operation (op.*)', target);
-    this.target = target;
-  }
-
   override prepare(ring: Ring, ticket: number): void {
-    const { target } = this;
-    if (target.ticket >= 0 && target.runtime !== this.runtime)
-      throw wrongRuntimeError('The target');
-    // A target that is not in flight has ticket -1, which is nobody's: ENOENT, as from the kernel.
     const opcode = IORING_OP_ASYNC_CANCEL;
-    ring.border.start(opcode, ticket, -1, target.ticket, 0, 0, 0, 0, 0, 0, 0);
+    const flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+    ring.border.start(opcode, ticket, this.fd, NO_REGION, 0, 0, 0, 0, flags, 0, 0);
   }
 
-  protected override value(): void {}
+  protected override value(res: number): number {
+    return res;
+  }
+}
+
+function checkTarget<T extends Op<unknown>>(target: T): T {
+  if (!(target instanceof Op)) throw typeError('target', 'an operation (op.*)', target);
+  return target;
 }
 
 /** Nothing, time, polls and cancels. */
@@ -150,13 +228,27 @@ export class BasicOps {
 
   // PAIR: timeout
   /**
-   * The kernel's timer: ends after `ms` milliseconds (fractions count), never early. Its ETIME is
-   * success.
+   * The kernel's timer: ends after `ms` milliseconds (fractions count), never early, or at a moment
+   * (`absolute`). Its ETIME is success.
    *
    * Man: io_uring_prep_timeout(3). Kernel: 5.4.
    */
-  timeout(ms: number, options?: OpOptions): Op<void> {
+  timeout(ms: number, options?: TimeoutOptions): Op<void> {
     return new TimeoutOp(this.runtime, ms, options);
+  }
+
+  // PAIR: timeoutUpdate
+  /**
+   * Sets a timer in flight anew: it ends `ms` milliseconds from now, or at a moment (`absolute`).
+   * Rejects with ENOENT when the timer is not in flight.
+   *
+   * Man: io_uring_prep_timeout_update(3). Kernel: 5.11.
+   */
+  timeoutUpdate(target: Op<void>, ms: number, options?: TimeoutOptions): Op<void> {
+    if (!(target instanceof TimeoutOp)) throw typeError('target', 'a timer (op.timeout)', target);
+    const flags = IORING_TIMEOUT_UPDATE | clockFlags(options);
+    const opcode = IORING_OP_TIMEOUT_REMOVE;
+    return new TargetOp(this.runtime, opcode, 'timeout', target, options, checkMs(ms), flags);
   }
 
   // PAIR: pollAdd
@@ -170,6 +262,18 @@ export class BasicOps {
     return new PollAddOp(this.runtime, fd, events, options);
   }
 
+  // PAIR: pollRemove
+  /**
+   * Ends a poll in flight: it rejects with an AbortError, if it had not ended by then. Rejects with
+   * ENOENT when it is not in flight, or was no poll.
+   *
+   * Man: io_uring_prep_poll_remove(3). Kernel: 5.1.
+   */
+  pollRemove(target: Op<number>, options?: OpOptions): Op<void> {
+    const checked = checkTarget(target);
+    return new TargetOp(this.runtime, IORING_OP_POLL_REMOVE, 'poll', checked, options);
+  }
+
   // PAIR: cancel
   /**
    * Cancels an operation in flight. Resolves: it ends with an AbortError, if it had not ended by
@@ -178,6 +282,19 @@ export class BasicOps {
    * Man: io_uring_prep_cancel(3). Kernel: 5.5.
    */
   cancel(target: Op<unknown>, options?: OpOptions): Op<void> {
-    return new CancelOp(this.runtime, target, options);
+    const checked = checkTarget(target);
+    return new TargetOp(this.runtime, IORING_OP_ASYNC_CANCEL, 'cancel', checked, options);
+  }
+
+  // PAIR: cancelFd
+  /**
+   * Cancels every operation in flight on `fd`; resolves to how many there were. Each of them ends
+   * with an AbortError, if it had not ended by then. Before a descriptor is closed, say: closing
+   * does not end a receive. Rejects with EBADF when it is not open.
+   *
+   * Man: io_uring_prep_cancel_fd(3). Kernel: 5.19.
+   */
+  cancelFd(fd: Fd, options?: OpOptions): Op<number> {
+    return new CancelFdOp(this.runtime, fd, options);
   }
 }

@@ -130,10 +130,11 @@ impl Border {
     let reporter = Some(ticket).filter(|ticket| *ticket != NO_TICKET);
     if flags != 0 {
       let all = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
-      let direct = flags == (all | IORING_ASYNC_CANCEL_FD_FIXED);
-      if (flags != all && !direct) || reporter.is_none() {
+      if flags != all || reporter.is_none() {
         return Err(libc::EINVAL);
       }
+      let direct = word(D_SQE_FLAGS) & IOSQE_FIXED_FILE != 0;
+      let flags = if direct { all | IORING_ASYNC_CANCEL_FD_FIXED } else { all };
       if !direct && fd == self.protected {
         return Err(libc::EBADF);
       }

@@ -1,18 +1,18 @@
 //! Nothing, time, polls and cancels.
 //! Pair: src/ops/basic.ts
 
-use super::fields::count;
+use super::fields::{count, nothing, Fd, Fields};
 use crate::error::{Error, Result};
 use crate::executor::{current, Executor};
 use crate::future::{Context, Future, Poll};
-use crate::input::Input;
+use crate::input::{Input, Patch};
 use crate::op::{Op, Operation};
 use crate::slot::{Held, Key};
 use crate::sqe::*;
 use std::any::Any;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 // PAIR: nop
 /// Does nothing, through the whole ring.
@@ -66,15 +66,26 @@ pub fn timeout(duration: Duration) -> Op<Timeout> {
   Op::new(Timeout::of(IORING_OP_TIMEOUT, duration))
 }
 
+// PAIR: only-rust timeoutAt -- TypeScript passes { absolute: 'realtime' } to op.timeout
+/// The same, ending at a moment of the system's clock, whose changes it follows.
+///
+/// Man: io_uring_prep_timeout(3). Kernel: 5.15.
+pub fn timeout_at(moment: SystemTime) -> Op<Timeout> {
+  let duration = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+  let flags = IORING_TIMEOUT_ABS | IORING_TIMEOUT_REALTIME;
+  Op::new(Timeout { opcode: IORING_OP_TIMEOUT, duration, flags })
+}
+
 pub struct Timeout {
   opcode: u32,
   duration: Duration,
+  flags: u32,
 }
 
 impl Timeout {
   /// A timer of its own, or the limit of the operation before it in a chain.
   pub(crate) fn of(opcode: u32, duration: Duration) -> Timeout {
-    Timeout { opcode, duration }
+    Timeout { opcode, duration, flags: 0 }
   }
 }
 
@@ -82,7 +93,8 @@ impl Operation for Timeout {
   type Output = Result<()>;
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Input>)> {
-    let sqe = Sqe { opcode: self.opcode as u8, fd: -1, len: 1, ..Sqe::default() };
+    let (opcode, op_flags) = (self.opcode as u8, self.flags);
+    let sqe = Sqe { opcode, fd: -1, len: 1, op_flags, ..Sqe::default() };
     let time = timespec(self.duration.as_secs(), self.duration.subsec_nanos());
     Ok((sqe, Some(Input::time(time))))
   }
@@ -111,38 +123,31 @@ pub fn timespec(seconds: u64, nanoseconds: u32) -> [u8; 16] {
   bytes
 }
 
+// PAIR: timeoutUpdate
+/// Sets the timer in flight with this key anew: it ends `duration` from now. ENOENT: it is not in
+/// flight.
+///
+/// Man: io_uring_prep_timeout_update(3). Kernel: 5.11.
+pub fn timeout_update(target: Option<Key>, duration: Duration) -> Op<Fields<()>> {
+  let sqe = Sqe { op_flags: IORING_TIMEOUT_UPDATE, ..aimed(IORING_OP_TIMEOUT_REMOVE, target) };
+  let time = Input::time(timespec(duration.as_secs(), duration.subsec_nanos()));
+  let input = time.with_patches([Patch::Off(0), Patch::Nothing]);
+  Fields::with(sqe, Ok(Some(input)), "timeout", (None, None), nothing)
+}
+
+/// An entry on an operation in flight; without a key on nobody's (ENOENT).
+fn aimed(opcode: u32, target: Option<Key>) -> Sqe {
+  let addr = target.map_or(u64::MAX, Key::user_data);
+  Sqe { addr, ..Fd::Raw(-1).on(opcode) }
+}
+
 // PAIR: pollAdd
 /// Waits until one of `events` (POLLIN, POLLOUT ...) is true of `fd`; resolves to those that are.
 ///
 /// Man: io_uring_prep_poll_add(3), poll(2). Kernel: 5.1.
-pub fn poll_add(fd: i32, events: u32) -> Op<PollAdd> {
-  Op::new(PollAdd { fd, events })
-}
-
-pub struct PollAdd {
-  fd: i32,
-  events: u32,
-}
-
-impl Operation for PollAdd {
-  type Output = Result<u32>;
-
-  fn prepare(&mut self) -> Result<(Sqe, Option<Input>)> {
-    let opcode = IORING_OP_POLL_ADD as u8;
-    Ok((Sqe { opcode, fd: self.fd, op_flags: poll_word(self.events), ..Sqe::default() }, None))
-  }
-
-  fn finish(self, res: i32) -> Result<u32> {
-    count(res, "poll").map(|events| events as u32)
-  }
-
-  fn fail(self, error: Error) -> Result<u32> {
-    Err(error)
-  }
-
-  fn hold(&mut self) -> Option<Box<dyn Any>> {
-    None
-  }
+pub fn poll_add(fd: impl Into<Fd>, events: u32) -> Op<Fields<u32>> {
+  let sqe = Sqe { op_flags: poll_word(events), ..fd.into().on(IORING_OP_POLL_ADD) };
+  Fields::op(sqe, "poll", |events| events as u32)
 }
 
 /// The kernel reads poll32_events with its halves swapped on big-endian machines.
@@ -152,6 +157,15 @@ pub fn poll_word(events: u32) -> u32 {
   } else {
     events
   }
+}
+
+// PAIR: pollRemove
+/// Ends the poll in flight with this key: it ends with `Error::Abort`, if it had not ended by then.
+/// ENOENT: it is not in flight, or was no poll.
+///
+/// Man: io_uring_prep_poll_remove(3). Kernel: 5.1.
+pub fn poll_remove(target: Option<Key>) -> Op<Fields<()>> {
+  Fields::op(aimed(IORING_OP_POLL_REMOVE, target), "poll", nothing)
 }
 
 // PAIR: cancel
@@ -191,6 +205,48 @@ impl Future for Cancel {
 }
 
 impl Drop for Cancel {
+  fn drop(&mut self) {
+    if let Some((executor, key)) = self.running.take() {
+      executor.reactor.borrow_mut().abandon(key, Held::Nothing);
+    }
+  }
+}
+
+// PAIR: cancelFd
+/// Cancels every operation in flight on `fd`; how many there were. Each of them ends with
+/// `Error::Abort`, if it had not ended by then. EBADF: it is not open.
+///
+/// Man: io_uring_prep_cancel_fd(3). Kernel: 5.19.
+pub fn cancel_fd(fd: impl Into<Fd>) -> CancelFd {
+  CancelFd { fd: fd.into(), running: None }
+}
+
+/// The future of `cancel_fd`. It goes through the ring's own queue, ahead of everything (I5).
+pub struct CancelFd {
+  fd: Fd,
+  running: Option<(Rc<Executor>, Key)>,
+}
+
+impl Future for CancelFd {
+  type Output = Result<usize>;
+
+  fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<usize>> {
+    if self.running.is_none() {
+      let executor = current()?;
+      let sqe = self.fd.cancelled();
+      let key = executor.reactor.borrow_mut().ring.cancel_fd(sqe, crate::slot::Owner::Future);
+      self.running = Some((executor, key));
+    }
+    let (executor, key) = self.running.as_ref().expect("set above");
+    let polled = executor.reactor.borrow_mut().poll(*key, cx);
+    if polled.is_ready() {
+      self.running = None;
+    }
+    polled.map(|(res, _)| count(res, "cancel"))
+  }
+}
+
+impl Drop for CancelFd {
   fn drop(&mut self) {
     if let Some((executor, key)) = self.running.take() {
       executor.reactor.borrow_mut().abandon(key, Held::Nothing);

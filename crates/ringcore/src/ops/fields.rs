@@ -4,7 +4,7 @@
 use crate::error::{errno_error, Error, Result};
 use crate::input::Input;
 use crate::op::{Op, Operation};
-use crate::sqe::{Sqe, IOSQE_FIXED_FILE};
+use crate::sqe::*;
 use std::any::Any;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +44,18 @@ impl Fd {
         Sqe { opcode, flags: IOSQE_FIXED_FILE as u8, fd: slot as i32, ..Sqe::default() }
       }
     }
+  }
+}
+
+impl Fd {
+  /// The cancel of everything on it. Its `fd` is a descriptor or, by a flag, a slot.
+  pub(crate) fn cancelled(self) -> Sqe {
+    let all = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
+    let (fd, op_flags) = match self {
+      Fd::Raw(fd) => (fd, all),
+      Fd::Direct(slot) => (slot as i32, all | IORING_ASYNC_CANCEL_FD_FIXED),
+    };
+    Sqe { op_flags, ..Fd::Raw(fd).on(IORING_OP_ASYNC_CANCEL) }
   }
 }
 
