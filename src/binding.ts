@@ -22,7 +22,8 @@ export function native(): Native {
 
 function load(): UnavailableError | null {
   if (process.platform !== 'linux') {
-    return new UnavailableError(`io_uring is Linux's, this is ${process.platform}`, '');
+    const reason = `io_uring is Linux's, this is ${process.platform}`;
+    return new UnavailableError(reason, 'Run it on Linux, a virtual machine will do');
   }
   try {
     const require = createRequire(import.meta.url);
@@ -56,8 +57,23 @@ function missing(said: string[]): [string, string] {
   if (denied !== undefined) {
     return ['Deno did not permit the native module', `Run it with --allow-${denied}`];
   }
-  const reason = `the native module for ${process.platform}-${process.arch} could not be loaded`;
-  return [reason, 'Reinstall without --omit=optional, or build it with `npm run build`'];
+  const machine = `linux-${process.arch}`;
+  const build = 'build it with `npm run build` in a clone of the repository';
+  // Whatever was found and did not load (another libc, a damaged file) says more than the rest.
+  const failure = said.find((text) => !/^Cannot find |^Unsupported /.test(text));
+  if (failure !== undefined) {
+    const reason = `the native module for ${machine} could not be loaded (${failure})`;
+    return [reason, `Reinstall ringcore, or ${build}`];
+  }
+  const wanted = said.map(
+    (text) => /^Cannot find module '(ringcore-linux-[\w-]+)'/.exec(text)?.[1],
+  );
+  const name = wanted.find((found) => found !== undefined);
+  if (name === undefined || (process.arch !== 'x64' && process.arch !== 'arm64')) {
+    return [`there is no prebuilt native module for ${machine}`, `To have one, ${build}`];
+  }
+  const reason = `the native module is missing: the package ${name} is not installed`;
+  return [reason, `Reinstall without --omit=optional, or ${build}`];
 }
 
 /** The first line of an error's message, and of each of its causes. */
