@@ -265,7 +265,7 @@ test('run gives a program its arguments and makes it the main module', async (t)
   t.deepEqual(await ringcore(['run', mjs, ...args]), said(`${JSON.stringify([mjs, ...args])}\n`));
   t.deepEqual(await ringcore(['run', '--', mjs, '--']), said(`${JSON.stringify([mjs, '--'])}\n`));
   const cjs = files(t, { 'a.cjs': `${tell} console.log(require.main === module);` });
-  // Relative to where the user is, and without its extension as node allows.
+  // A path is relative to where the user is.
   const relative = await ringcore(['run', 'a.cjs', 'b'], { cwd: dirname(cjs) });
   t.deepEqual(relative, said(`${JSON.stringify([cjs, 'b'])}\ntrue\n`));
 });
@@ -301,6 +301,9 @@ test('run runs an exported default generator or async function as the main task'
     'd.cjs': `console.log('module'); module.exports = async () => console.log('task');`,
   });
   t.deepEqual(await ringcore(['run', common]), said('module\ntask\n'));
+  // Without its extension, as node allows.
+  const short = files(t, { 'e.js': `module.exports = async () => console.log('task');` });
+  t.deepEqual(await ringcore(['run', short.replace(/\.js$/, '')]), said('task\n'));
 });
 
 test('run uses the copy of ringcore that the program imports', async (t) => {

@@ -103,8 +103,8 @@ export function table(found: Diagnosis, colours: boolean): string {
   const verdict = found.ok ? paint('good', 'io_uring works') : paint('bad', 'io_uring is refused');
   const sysctl = limits.ioUringDisabled;
   const rows: [string, string][] = [
-    ['backend', found.ok ? found.backend : `${found.backend} (drop-ins use it instead)`],
-    ['wake-ups', WAKES[found.wake]],
+    ['backend', found.ok ? found.backend : `${found.backend} (io_uring is not used)`],
+    ['wake-ups', found.available ? WAKES[found.wake] : 'not tried'],
     ['kernel', `${platform === 'linux' ? 'Linux' : platform} ${kernel}, ${arch}`],
     ['libc', found.libc ?? 'unknown'],
     ['runtime', found.runtime],
