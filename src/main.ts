@@ -27,13 +27,15 @@ export function main(file: string, args: string[]): void {
 // exit code of an await that never settles are then those of `node FILE`. A tick, because an error
 // thrown here would be a rejection of this module's and look different.
 function begin(path: string): void {
+  // Bun has a function of this name that keeps the program's errors to itself.
   const { runMain } = Module as unknown as { runMain?: (path: string) => void };
-  runMain?.(path);
+  const reports = runMain !== undefined && process.versions.bun === undefined;
+  if (reports) runMain(path);
   // The same instance of the module, after node has begun with it as the main one; what it throws
   // node has reported by then.
   setImmediate(async () => {
     const task = await exported(path).catch((error) => {
-      if (runMain === undefined) throw error;
+      if (!reports) throw error;
     });
     await start(path, task);
   });
