@@ -275,7 +275,7 @@ test.serial(
     }
     t.false(readdirSync(folder).some((name) => name.endsWith('.node')));
     const found = await report<Imported>(t, 'import.mjs', [folder, 'import']);
-    unavailable(t, found, /native module for linux-\w+ could not be loaded/, /Reinstall/);
+    unavailable(t, found, /the package ringcore-linux-\w+-\w+ is not installed/, /Reinstall/);
   },
 );
 
@@ -283,7 +283,7 @@ test.serial(
   'on another platform the package imports silently and says so at first use',
   async (t) => {
     const found = await report<Imported>(t, 'import.mjs', [ROOT, 'import', 'darwin']);
-    unavailable(t, found, /io_uring is Linux's, this is darwin/, /^$/);
+    unavailable(t, found, /io_uring is Linux's, this is darwin/, /on Linux/);
   },
 );
 

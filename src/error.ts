@@ -5,7 +5,16 @@ import { getSystemErrorMap } from 'node:util';
 import { OPS } from './table.ts';
 
 /** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
-export const DEBUG: boolean = process.env.RINGCORE_DEBUG === '1';
+export const DEBUG: boolean = variable('RINGCORE_DEBUG') === '1';
+
+/** I9: importing is silent, also where the environment may not be read (Deno asks for a flag). */
+function variable(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
+  }
+}
 
 /** An error of ringcore's own: `code` is the stable name. */
 export class RingcoreError extends Error {

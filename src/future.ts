@@ -60,8 +60,11 @@ export function currentContext(): Context | null {
 }
 
 // Two result objects for all iterators: the engine reads them before anybody else can. The driver
-// knows YIELD by itself and takes the future from the context, so that it has no value to carry.
-export const YIELD: IteratorYieldResult<unknown> = { done: false, value: undefined };
+// knows a yield by WAITS and takes the future from the context, so that nothing else is carried.
+// By the value and not by the object: JavaScriptCore (Bun) makes a new object where the
+// specification passes it on (tc39/ecma262#1058).
+export const WAITS: unique symbol = Symbol('ringcore.WAITS');
+const YIELD: IteratorYieldResult<unknown> = { done: false, value: WAITS };
 const DONE: IteratorReturnResult<unknown> = { done: true, value: undefined };
 
 /** Set by runtime.ts: how a future that nobody polls gets a task of its own. */

@@ -4,7 +4,7 @@
 // block is built here, and what Drop does there is said in so many words.
 
 import { AbortError, closedError, typeError } from './error.ts';
-import { Context, enter, Future, misuse, Outcome, PENDING, type Poll, YIELD } from './future.ts';
+import { Context, enter, Future, misuse, Outcome, PENDING, type Poll, WAITS } from './future.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A generator as a future: a task's own. It runs inside the one task that polls it. */
@@ -79,7 +79,7 @@ export class GeneratorFuture<T> extends Outcome<T> {
       }
       const yielded = cx.fresh;
       cx.fresh = false;
-      if (!yielded || (step as IteratorResult<unknown>) !== YIELD) {
+      if (!yielded || (step.value as unknown) !== WAITS) {
         cx.yielded = null;
         const got = describe(step.value);
         wrong = misuse(`a task waits with \`yield*\`, not with \`yield\`: it yielded ${got}`);

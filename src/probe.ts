@@ -1,6 +1,7 @@
 // What this machine can do, and why not.
 // Pair: crates/ringcore/src/probe.rs
 
+import { release } from 'node:os';
 import type { NativeProbe } from '../index.d.ts';
 import { native } from './binding.ts';
 import { type RingcoreError, UnavailableError } from './error.ts';
@@ -12,6 +13,9 @@ export function explain(errno: number, ioUringDisabled?: number): [string, strin
   const [reason, advice] = native().explainRefusal(errno, ioUringDisabled);
   return [reason as string, advice as string];
 }
+
+const ASLEEP = 'wake-ups do not arrive in this sandbox';
+const WAKE_ADVICE = 'Use another sandbox; in this one every wait may take 10 ms longer';
 
 /** Whether wake-ups arrive: proved once per ring, shortly after it was made. */
 export type Wake = 'unproved' | 'ok' | 'failed';
@@ -53,7 +57,7 @@ export function probe(wake: Wake = 'unproved'): Probe {
       available: false,
       reason,
       advice,
-      kernel: '',
+      kernel: release(),
       memlock: 0,
       nofile: 0,
       flags: [],
@@ -64,8 +68,8 @@ export function probe(wake: Wake = 'unproved'): Probe {
   return {
     backend: answer.available && wake !== 'failed' ? 'io_uring' : 'node',
     available: answer.available,
-    reason: answer.reason ?? (wake === 'failed' ? 'wake-ups do not arrive in this sandbox' : null),
-    advice: answer.advice ?? null,
+    reason: answer.reason ?? (wake === 'failed' ? ASLEEP : null),
+    advice: answer.advice ?? (wake === 'failed' ? WAKE_ADVICE : null),
     wake,
     kernel: answer.kernel,
     ops: Object.fromEntries(OPS.map((op) => [op.name, has.has(op.name)])),

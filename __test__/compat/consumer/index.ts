@@ -1,0 +1,220 @@
+// What somebody's own project may write, and what the types forbid: package.spec.ts checks this
+// file in an empty folder against the types of the packed package. Nothing here is run.
+
+import {
+  AbortError,
+  AT_FDCWD,
+  type Awaitable,
+  all,
+  Context,
+  DetachedError,
+  Future,
+  fromPromise,
+  future,
+  JoinHandle,
+  type NopOptions,
+  type Op,
+  type OpOptions,
+  type Ops,
+  type Options,
+  op,
+  PENDING,
+  type Poll,
+  type Probe,
+  probe,
+  RingcoreError,
+  Runtime,
+  race,
+  run,
+  type Stats,
+  type SystemError,
+  sleep,
+  spawn,
+  type TaskSource,
+  TimeoutError,
+  Timer,
+  timeout,
+  UnavailableError,
+  type Waker,
+  yieldNow,
+} from 'ringcore';
+// @ts-expect-error -- what is not exported cannot be had through a path
+import { Slots } from 'ringcore/dist/slot.js';
+
+/** Fails to compile unless both types are the same, `any` included. */
+type Same<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : never;
+const same = <A, B>(_yes: Same<A, B>): void => {};
+
+// --- tasks and futures --------------------------------------------------------------------------
+
+const buffer = new Uint8Array(16);
+
+export async function tasks(): Promise<void> {
+  const fromGenerator = await run(function* () {
+    const fd = yield* op.openat(AT_FDCWD, 'file', 0);
+    const count = yield* op.read(fd, buffer, 0n);
+    same<typeof count, number>(true);
+    const nothing = yield* op.close(fd);
+    same<typeof nothing, void>(true);
+    const text = yield* fromPromise(Promise.resolve('text'));
+    same<typeof text, string>(true);
+    yield* yieldNow();
+    return { count, text };
+  });
+  same<typeof fromGenerator, { count: number; text: string }>(true);
+  const fromAsync = await run(async (signal) => signal.aborted);
+  same<typeof fromAsync, boolean>(true);
+
+  const handle: JoinHandle<number> = spawn(function* () {
+    yield* sleep(1);
+    return 1;
+  });
+  same<Awaited<typeof handle>, number>(true);
+  handle.abort();
+  handle.unref().ref();
+  same<ReturnType<typeof handle.finished>, boolean>(true);
+
+  const [count, slept, text] = await all([op.nop(), sleep(1), Promise.resolve('text')]);
+  same<typeof count, number>(true);
+  same<typeof slept, void>(true);
+  same<typeof text, string>(true);
+  const first = await race([op.nop(), Promise.resolve('text')]);
+  same<typeof first, number | string>(true);
+  const late = await timeout(op.read(0, buffer), 50);
+  same<typeof late, number>(true);
+  const made = future(function* () {
+    return yield* op.nop({ result: 3 });
+  });
+  same<typeof made, Future<number>>(true);
+  const timer: Timer = sleep(1, { ref: false });
+  const waited: Awaitable<void>[] = [timer, Promise.resolve()];
+  await all(waited);
+  const chained = await made.then((n) => String(n)).finally(() => {});
+  same<typeof chained, string>(true);
+
+  // @ts-expect-error -- a task that is no function, generator or future
+  run(42);
+  // @ts-expect-error -- a promise is not a future; fromPromise brings it into a task
+  spawn(Promise.resolve(1));
+  run(function* () {
+    // @ts-expect-error -- a promise cannot be waited for by yield*
+    yield* Promise.resolve(1);
+  });
+  // @ts-expect-error -- the value is a number
+  const wrong: string = await op.nop();
+  // @ts-expect-error -- a limit is a number of milliseconds
+  await timeout(op.nop(), '50');
+  // @ts-expect-error -- a future is not its value
+  const length: number = op.read(0, buffer);
+  void [wrong, length];
+}
+
+// --- operations ---------------------------------------------------------------------------------
+
+export function operations(signal: AbortSignal, maybe: AbortSignal | undefined): Op<number> {
+  const options: OpOptions = { signal, ref: false };
+  const nop: NopOptions = { ...options, result: -5 };
+  const ops: Ops = op;
+  const read: Op<number> = ops.read(0, buffer, -1, options);
+  op.write(1, new DataView(new ArrayBuffer(8)), 0, { signal: maybe });
+  op.openat(AT_FDCWD, new URL('file:///a'), 0, 0o644, options);
+  op.pollAdd(0, 1, nop);
+  op.timeout(1.5);
+  op.cancel(read as Op<unknown>);
+  // @ts-expect-error -- a buffer, not text
+  op.write(1, 'text');
+  // @ts-expect-error -- a descriptor is a number
+  op.read('0', buffer);
+  // @ts-expect-error -- an option that there is not
+  op.nop({ singal: signal });
+  // @ts-expect-error -- not an operation
+  op.cancel(sleep(1));
+  // @ts-expect-error -- an operation is made by its constructor function
+  new (op.nop().constructor as typeof Op)();
+  return read;
+}
+
+// --- runtimes -----------------------------------------------------------------------------------
+
+export async function runtimes(entries: number | undefined): Promise<void> {
+  const options: Options = { entries: 8, cqEntries: 16, memoryLimit: 1 << 20 };
+  Runtime.init(options);
+  const rt = new Runtime(options);
+  const stats: Stats = rt.stats();
+  same<Stats['inFlight'], number>(true);
+  const source: TaskSource<string> = async () => 'text';
+  const text = await rt.run(source);
+  same<typeof text, string>(true);
+  await rt.op.nop();
+  rt.ref().unref();
+  await rt.close();
+  await rt[Symbol.asyncDispose]();
+  // @ts-expect-error -- an option is left out, not undefined (exactOptionalPropertyTypes)
+  new Runtime({ entries });
+  // @ts-expect-error -- an option that there is not
+  new Runtime({ depth: 8 });
+  // @ts-expect-error -- a runtime keeps its operations
+  rt.op = op;
+  void stats;
+}
+
+// --- futures of one's own -----------------------------------------------------------------------
+
+export class Countdown extends Future<'done'> {
+  private left = 3;
+
+  override poll(cx: Context): Poll<'done'> {
+    const waker: Waker = cx.waker;
+    if (this.left-- > 0) {
+      waker.wakeByRef();
+      return PENDING;
+    }
+    return 'done';
+  }
+}
+
+export async function own(): Promise<void> {
+  const done = await run(new Countdown());
+  same<typeof done, 'done'>(true);
+  const context = new Context({ wake() {}, wakeByRef() {} }, new Runtime());
+  const polled = new Countdown().poll(context);
+  if (polled !== PENDING) same<typeof polled, 'done'>(true);
+  // @ts-expect-error -- a future says what polling it does
+  class Empty extends Future<void> {}
+  // @ts-expect-error -- a handle comes from spawn
+  new JoinHandle();
+  void [Empty, Timer];
+}
+
+// --- what this machine can do, and errors -------------------------------------------------------
+
+export function asked(): string {
+  const found: Probe = probe();
+  same<Probe['backend'], 'io_uring' | 'node'>(true);
+  same<Probe['wake'], 'unproved' | 'ok' | 'failed'>(true);
+  const has: boolean | undefined = found.ops.read;
+  const limit: number = found.limits.memlock;
+  // @ts-expect-error -- the answer is not to be changed
+  found.available = true;
+  // @ts-expect-error -- the reason is null where there is none
+  const reason: string = found.reason;
+  return `${has} ${limit} ${reason}`;
+}
+
+export function errors(error: unknown): string {
+  if (error instanceof UnavailableError) return error.reason + error.advice;
+  if (error instanceof DetachedError) return String(error.bytesRead);
+  if (error instanceof AbortError || error instanceof TimeoutError) return error.code;
+  if (error instanceof RingcoreError) {
+    // @ts-expect-error -- a code is stable
+    error.code = 'other';
+    return error.code;
+  }
+  const { errno, code, syscall, path } = error as SystemError;
+  same<typeof errno, number>(true);
+  same<typeof path, string | undefined>(true);
+  return code + syscall;
+}
+
+export { Slots };
