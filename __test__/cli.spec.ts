@@ -11,7 +11,7 @@ import type { ExecutionContext } from 'ava';
 import test from 'ava';
 import type { Diagnosis } from '../src/doctor.ts';
 import { probe } from '../src/index.ts';
-import { OPS } from '../src/sqe.ts';
+import { OPS } from '../src/table.ts';
 import { child, type Ended, type How, NODE, program } from './lifecycle/child.ts';
 import { folder } from './support.ts';
 

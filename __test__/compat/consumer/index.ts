@@ -6,18 +6,24 @@ import {
   AT_FDCWD,
   type Awaitable,
   all,
+  type Chain,
   Context,
   DetachedError,
+  type Fd,
   Future,
   fromPromise,
   future,
   JoinHandle,
+  type Limited,
+  type Linkable,
+  type LinkedValues,
   type NopOptions,
   type Op,
   type OpOptions,
   type Ops,
   type Options,
   op,
+  type PathLike,
   PENDING,
   type Poll,
   type Probe,
@@ -32,6 +38,7 @@ import {
   spawn,
   type TaskSource,
   TimeoutError,
+  type TimeoutOptions,
   Timer,
   timeout,
   UnavailableError,
@@ -133,6 +140,18 @@ export function operations(signal: AbortSignal, maybe: AbortSignal | undefined):
   // @ts-expect-error -- an operation is made by its constructor function
   new (op.nop().constructor as typeof Op)();
   return read;
+}
+
+export async function chains(fd: Fd, path: PathLike): Promise<void> {
+  const limited: Limited<number> = op.withTimeout(op.read(fd, buffer), 50);
+  const members: [Op<number>, Linkable<number>] = [op.openat(AT_FDCWD, path, 0), limited];
+  const chain: Chain<typeof members> = op.link(...members);
+  const values: LinkedValues<typeof members> = await chain;
+  same<typeof values, [number, number]>(true);
+  const absolute: TimeoutOptions = { absolute: 'realtime' };
+  await op.hardlink(op.timeout(Date.now(), absolute), op.nop());
+  // @ts-expect-error -- a sleep is no operation
+  op.link(op.nop(), sleep(1));
 }
 
 // --- runtimes -----------------------------------------------------------------------------------
