@@ -227,9 +227,10 @@ export const workersExit = workersEnd('exit', 3);
 export const workersAreTerminated = workersEnd('terminate', 1);
 
 export const ringBesideMessages = one(async () => {
+  const url = new URL('../../dist/index.js', import.meta.url);
   const source = `
     const { parentPort } = require('node:worker_threads');
-    import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}).then(({ op }) => {
+    import(${JSON.stringify(url.href)}).then(({ op }) => {
       parentPort.on('message', async (n) => {
         if (n < 0) process.exit(0);
         parentPort.postMessage(await op.nop({ result: n }));
