@@ -3,6 +3,7 @@
 //   npm run test:runtimes -- setup          fetches the runtimes into the cache
 //   npm run test:runtimes                   all of them
 //   npm run test:runtimes -- bun node-26    only those whose names begin like this
+//   npm run test:runtimes -- --jobs=4       so many at the same time; one by itself
 //
 // Ends with a table (test x runtime), every reason for a skip, every failure, and the counts.
 
@@ -93,27 +94,35 @@ function explain(state, heading) {
   }
 }
 
+async function test(runtime) {
+  const start = performance.now();
+  const problem = wrong(runtime);
+  if (problem !== null) note(runtime, 'the runtime', 'failed', problem);
+  else {
+    await smoke(runtime);
+    await lifecycle(runtime);
+  }
+  const seconds = Math.round((performance.now() - start) / 1000);
+  console.error(`${runtime.name}: ${problem ?? `${seconds} s`}`);
+}
+
 async function main(args) {
   if (args[0] === 'setup') return fetchAll();
+  const jobs = Number(/^--jobs=(\d+)$/.exec(args.find((arg) => arg.startsWith('--')))?.[1] ?? 1);
+  const names = args.filter((arg) => !arg.startsWith('--'));
   const chosen = runtimes.filter(
-    ({ name }) => args.length === 0 || args.some((arg) => name.startsWith(arg)),
+    ({ name }) => names.length === 0 || names.some((start) => name.startsWith(start)),
   );
   if (chosen.length === 0) {
     console.error(`No such runtime. Known: ${runtimes.map(({ name }) => name).join(', ')}`);
     return 2;
   }
   if ((await setupOrExplain()) !== 0) return 1;
-  for (const runtime of chosen) {
-    const start = performance.now();
-    const problem = wrong(runtime);
-    if (problem !== null) note(runtime, 'the runtime', 'failed', problem);
-    else {
-      await smoke(runtime);
-      await lifecycle(runtime);
-    }
-    const seconds = Math.round((performance.now() - start) / 1000);
-    console.error(`${runtime.name}: ${problem ?? `${seconds} s`}`);
-  }
+  const queue = [...chosen];
+  const worker = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await test(next);
+  };
+  await Promise.all(Array.from({ length: Math.max(1, jobs) }, worker));
   const total = print(chosen);
   explain('skipped', 'SKIPPED');
   explain('failed', 'FAILED');
