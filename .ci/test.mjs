@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import { environment, root, run, tool } from './children.mjs';
 import { setupOrExplain } from './setup.mjs';
+import { tapReader } from './tap.mjs';
 
 const suites = { checks: runChecks, rust: runRust, ts: runTypeScript };
 
@@ -138,29 +139,6 @@ async function runTypeScript(count) {
   if (code === 0 || count.failed > 0) return;
   count.failed = 1;
   console.log(`${output.trimEnd()}\nFAILED: ava ended with ${signal ?? code}`);
-}
-
-// Reads TAP as it comes: a test's line, then whatever belongs to it until the next one.
-function tapReader(onTest) {
-  let rest = '';
-  let open;
-  const close = () => {
-    if (open) onTest(open.state, open.title, open.lines);
-    open = undefined;
-  };
-  return (text) => {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop();
-    for (const line of lines) {
-      const test = /^(not )?ok \d+ - (.*?)( # (SKIP|TODO)\b.*)?$/.exec(line);
-      if (test) {
-        close();
-        open = { state: test[3] ? 'skipped' : test[1] ? 'failed' : 'passed', title: test[2] };
-        open.lines = [];
-      } else if (/^1\.\.\d+/.test(line)) close();
-      else if (open && line.trim() !== '') open.lines.push(line);
-    }
-  };
 }
 
 process.exitCode = await main(process.argv.slice(2));

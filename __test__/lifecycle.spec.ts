@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
-import { child, type Ended, report, STRESS } from './lifecycle/child.ts';
+import { child, type Ended, except, RUNTIME, report, STRESS } from './lifecycle/child.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const MINUTES = 60_000;
@@ -33,7 +33,10 @@ interface Workers {
   swallowed: number;
 }
 
-const ENDS = 50 * STRESS;
+// A worker of Deno's takes most of a second to start.
+const ENDS = (RUNTIME === 'deno' ? 15 : 50) * STRESS;
+// The thread pools of Bun and Deno, and Deno's descriptors for its own, come and go by themselves.
+const OWN = { fds: RUNTIME === 'deno' ? 4 : 0, others: RUNTIME === 'node' ? 0 : 4 };
 const LIMIT = { limit: 2 * STRESS * MINUTES };
 
 /** Resident MiB that as many workers with node:fs leave behind. */
@@ -45,13 +48,23 @@ async function control(t: ExecutionContext): Promise<number> {
 
 async function workersLeaveNothing(t: ExecutionContext, kind: string, code: number) {
   t.timeout(5 * STRESS * MINUTES);
-  const found = await report<Workers>(t, 'workers.mjs', [kind, String(ENDS)], LIMIT);
+  // Deno prints the errors of workers as well.
+  const how = kind === 'throw' && RUNTIME === 'deno' ? { stderr: /thrown on purpose/ } : {};
+  const args = [kind, String(ENDS)];
+  const found = await report<Workers>(t, 'workers.mjs', args, { ...LIMIT, ...how });
   const { before, after } = found;
-  t.deepEqual(found.codes, { [code]: ENDS });
+  // Bun ends a worker with 0 after an unhandled rejection (oven-sh/bun#34193): every third throw.
+  const { 0: rejected = 0, ...codes } = found.codes;
+  const zeros = kind === 'throw' && RUNTIME === 'bun' ? rejected : 0;
+  t.deepEqual(zeros > 0 ? codes : found.codes, { [code]: ENDS - zeros });
+  t.true(zeros <= ENDS / 3, `${zeros} of ${ENDS}`);
   t.deepEqual(found.errors, kind === 'throw' ? { 'thrown on purpose': ENDS } : {});
   t.is(found.swallowed, 0, 'a read of a dead ring took bytes from a pipe');
-  for (const name of ['fds', 'parkers', 'workers', 'others', 'rings'] as const) {
+  for (const name of ['parkers', 'workers', 'rings'] as const)
     t.is(after[name], before[name], name);
+  for (const name of ['fds', 'others'] as const) {
+    const more = after[name] - before[name];
+    t.true(Math.abs(more) <= OWN[name], `${more} more ${name}`);
   }
   // The collector splits and joins mappings of its own; a leak would be at least one a worker.
   t.true(after.maps - before.maps < ENDS / 2, `mappings: ${before.maps} -> ${after.maps}`);
@@ -95,19 +108,25 @@ interface Opens {
   ended: number;
   received: number;
   left: number;
+  most: number;
   before: number;
   after: number;
 }
 
 test.serial('opens that race terminate() are closed, unless a callback got them', async (t) => {
   t.timeout(4 * STRESS * MINUTES);
-  const found = await report<Opens>(t, 'opens.mjs', ['workers'], { limit: 4 * STRESS * MINUTES });
-  t.is(found.workers, 200 * STRESS);
+  const workers = RUNTIME === 'deno' ? 40 : 200;
+  const args = ['workers', String(workers)];
+  const found = await report<Opens>(t, 'opens.mjs', args, { limit: 4 * STRESS * MINUTES });
+  t.is(found.workers, workers * STRESS);
   t.true(found.received > 0);
   // terminate() may stop JavaScript between the delivery and the first line of the callback: one
   // descriptor of a worker at most. Those that wait in the ring or in its list are a hundred each.
-  t.true(found.left <= found.workers / 10, `${found.left} of ${found.workers} workers left one`);
-  t.is(found.after - found.before, found.left);
+  // JavaScriptCore stops at the call of a function, so that Bun loses one in every fourth worker.
+  t.true(found.most <= 1, `a worker left ${found.most}`);
+  const share = RUNTIME === 'bun' ? 2 : 10;
+  t.true(found.left <= found.workers / share, `${found.left} of ${found.workers} left one`);
+  t.true(Math.abs(found.after - found.before - found.left) <= OWN.fds);
 });
 
 test.serial('aborted opens leave no descriptor', async (t) => {
@@ -116,7 +135,7 @@ test.serial('aborted opens leave no descriptor', async (t) => {
   t.is(found.ended + found.received, 1000 * STRESS);
   t.true(found.ended > 0 && found.received > 0);
   t.is(found.left, 0);
-  t.is(found.after, found.before);
+  t.true(Math.abs(found.after - found.before) <= OWN.fds);
 });
 
 test.serial('a read that is aborted while its byte arrives has one outcome', async (t) => {
@@ -205,7 +224,8 @@ test.serial('process.exit with everything in flight ends with its code', async (
   endsWith(t, await child('main.mjs', ['exitInTurn'], { limit: 20_000 }), 7, /^$/);
 });
 
-test.serial('an uncaught error with everything in flight ends with 1', async (t) => {
+const IMMEDIATES = { bun: 'immediates run on after an uncaught error, oven-sh/bun#38522' };
+except(IMMEDIATES)('an uncaught error with everything in flight ends with 1', async (t) => {
   endsWith(t, await child('main.mjs', ['uncaught'], { limit: 20_000 }), 1, /thrown on purpose/);
 });
 
@@ -218,8 +238,10 @@ test.serial('SIGTERM with everything in flight ends the process', async (t) => {
   t.is(ended.signal, 'SIGTERM'); // 143 for a shell.
 });
 
-test.serial('an unreferenced operation that never ends leaves its await unsettled', async (t) => {
-  endsWith(t, await child('main.mjs', ['neverEnds']), 13, /^(Warning: Detected unsettled.*)?/);
+const NEVER = { bun: 'it waits for ever for a module that awaits, oven-sh/bun#33286' };
+except(NEVER)('an unreferenced operation that never ends leaves its await unsettled', async (t) => {
+  const [code, said] = RUNTIME === 'deno' ? [1, 'Top-level await'] : [13, ''];
+  endsWith(t, await child('main.mjs', ['neverEnds']), code, new RegExp(said));
 });
 
 // --- import -------------------------------------------------------------------------------------
@@ -287,7 +309,8 @@ test.serial(
   },
 );
 
-test.serial('a permission model without addons names --allow-addons', async (t) => {
+const MODEL = { bun: 'it has no permission model', deno: 'its own is in compat.spec.ts' };
+except(MODEL)('a permission model without addons names --allow-addons', async (t) => {
   const { stdout } = await child('/dev/null', [], { node: ['--version'] });
   const flag =
     Number(stdout.slice(1).split('.')[0]) < 23 ? 'experimental-permission' : 'permission';

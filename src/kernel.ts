@@ -76,7 +76,14 @@ export class Kernel implements Driver {
   static open(options: CheckedOptions, wake: () => void): Kernel {
     const opened = native().openRing(options, wake);
     if ('reason' in opened) throw new UnavailableError(opened.reason, opened.advice);
-    return new Kernel(opened);
+    try {
+      return new Kernel(opened);
+    } catch (error) {
+      // Electron and others with a caged heap: the ring's memory cannot be shown to JavaScript.
+      opened.close();
+      const { message } = error as Error;
+      throw new UnavailableError(message, 'Use a runtime without a memory cage', { cause: error });
+    }
   }
 
   // PAIR: Kernel.push

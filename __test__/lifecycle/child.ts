@@ -1,8 +1,9 @@
 // A child process with a time limit: its exit code, signal and output are what the tests assert.
 
 import { spawn } from 'node:child_process';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ExecutionContext } from 'ava';
+import test, { type ExecutionContext, type TestFn } from 'ava';
 
 /** How a child ended, and what it said. */
 export interface Ended {
@@ -14,8 +15,12 @@ export interface Ended {
 
 /** How a child is started. */
 export interface How {
-  /** Arguments for Node itself, before the file. */
+  /** Arguments for the runtime itself, before the file, as Node has them. */
   node?: string[];
+  /** Another copy of the runtime. */
+  runtime?: string;
+  /** What it may say on standard error; nothing unless given. */
+  stderr?: RegExp;
   /** Another working directory. */
   cwd?: string;
   /** A program that is given the command line of Node and ends up as Node: a shell, a filter. */
@@ -27,8 +32,34 @@ export interface How {
   said?: (pid: number, text: string) => void;
 }
 
-/** The Node that runs the children; RINGCORE_NODE names another one. */
+/** The runtime that runs the children; RINGCORE_NODE names another Node, a Bun or a Deno. */
 export const NODE = process.env.RINGCORE_NODE ?? process.execPath;
+
+type Kind = 'node' | 'bun' | 'deno';
+/** Which runtime that is, by its name. */
+export const RUNTIME = (/^(bun|deno)/.exec(basename(NODE))?.[1] ?? 'node') as Kind;
+
+/**
+ * The test function, or one that skips on some runtimes: by name, with the reason in the title,
+ * since a runtime's own defect must be seen and must not look like ours.
+ */
+export function except(reasons: Partial<Record<Kind, string>>): TestFn['serial'] {
+  const reason = reasons[RUNTIME];
+  if (reason === undefined) return test.serial;
+  const skip = (title: string) => test.serial.skip(`${title} (${RUNTIME}: ${reason})`, () => {});
+  return skip as unknown as TestFn['serial'];
+}
+
+/** The arguments of the runtime itself: what Node's flags are called elsewhere. */
+function flags(node: string[]): string[] {
+  if (RUNTIME === 'node') return node;
+  const known = node.filter((flag) => flag === '--expose-gc' || flag === '--no-addons');
+  if (RUNTIME === 'bun') return known;
+  const gc = known.includes('--expose-gc') ? ['--v8-flags=--expose-gc'] : [];
+  const permissions = node.filter((flag) => flag.startsWith('--allow-'));
+  const some = node.includes('--no-prompt') ? ['--no-prompt', ...permissions] : ['--allow-all'];
+  return ['run', '--quiet', ...some, ...gc];
+}
 
 /** Ten times as many under RINGCORE_STRESS=1. */
 export const STRESS = process.env.RINGCORE_STRESS === '1' ? 10 : 1;
@@ -41,13 +72,15 @@ export function program(name: string): string {
 /** Runs a program of this folder (or any other path) to its end. */
 export function child(name: string, args: string[] = [], how: How = {}): Promise<Ended> {
   const file = name.startsWith('/') ? name : program(name);
-  const [command, ...rest] = [...(how.under ?? []), NODE, ...(how.node ?? []), file, ...args];
+  const start = [how.runtime ?? NODE, ...flags(how.node ?? []), file, ...args];
+  const [command, ...rest] = [...(how.under ?? []), ...start];
   const { cwd, uid, limit = 60_000 } = how;
   const own = uid === undefined ? {} : { uid, gid: uid };
   // A signal of the parent's must not be the child's, and no option of the parent's Node is.
   // Freed buffers go back to the system at once: what the allocator keeps (64 MiB now and then)
   // would look like a leak.
-  const env = { ...process.env, NODE_OPTIONS: '', MALLOC_MMAP_THRESHOLD_: '65536' };
+  const memory = { MALLOC_MMAP_THRESHOLD_: '65536' };
+  const env = { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1', ...memory };
   return new Promise((resolve, reject) => {
     const process = spawn(command as string, rest, {
       cwd,
@@ -78,7 +111,7 @@ export function child(name: string, args: string[] = [], how: How = {}): Promise
   });
 }
 
-/** Runs a child that must end well and silently; the JSON that it printed. */
+/** Runs a child that must end well, and silently unless said; the JSON that it printed. */
 export async function report<T>(
   t: ExecutionContext,
   name: string,
@@ -86,6 +119,11 @@ export async function report<T>(
   how: How = {},
 ): Promise<T> {
   const { code, signal, stdout, stderr } = await child(name, args, how);
-  t.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' }, `${name} ${args}`);
+  const silent = how.stderr?.test(stderr) ? stderr : '';
+  t.deepEqual(
+    { code, signal, stderr },
+    { code: 0, signal: null, stderr: silent },
+    `${name} ${args}`,
+  );
   return JSON.parse(stdout) as T;
 }
