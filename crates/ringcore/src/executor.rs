@@ -145,8 +145,9 @@ impl Executor {
       let Some(entry) = tasks[task as usize].as_mut().filter(|t| t.waker.serial == serial) else {
         return; // It has ended; a late wake finds nobody.
       };
-      // Cleared before the poll: a wake during the poll queues the task again.
-      entry.waker.queued.store(false, Ordering::Release);
+      // Cleared before the poll: a wake during the poll queues the task again. A swap, since the
+      // poll must see what was written before a wake that came earlier and pushed nothing.
+      entry.waker.queued.swap(false, Ordering::AcqRel);
       let Some(future) = entry.future.take() else {
         return;
       };
