@@ -83,7 +83,8 @@ pub struct World {
   pub open: HashSet<i32>,
   /// Closes of something that was not open: a double close, or a wrong number.
   pub bad_closes: u32,
-  next_fd: i32,
+  /// The descriptor that it gave out last.
+  pub next_fd: i32,
   /// Notifications are wanted (the eventfd is enabled).
   pub notify: bool,
   /// Signals that the eventfd got.
