@@ -1,8 +1,9 @@
 //! The ring as a state machine: any steps, on any mock kernel, shrunk to the shortest that fail.
-// PAIR: only-rust machine.rs -- the operations in flight are Rust's, TypeScript has the mock's seeds
+// PAIR: only-rust machine.rs -- what is in flight is Rust's, TypeScript has the mock's seeds
 //!
 //! tests/mock.rs runs long seeded lives that end in peace. Here they end in any way: drained,
-//! closed with everything in flight, or poisoned by an errno of enter, and are short enough to read.
+//! closed with everything in flight, or poisoned by an errno of enter, and are short enough to
+//! read.
 
 use proptest::prelude::*;
 use ringcore::mock::{Faults, Mock, World};
