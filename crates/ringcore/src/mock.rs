@@ -208,6 +208,9 @@ impl World {
   }
 
   fn transfer(&mut self, sqe: &Sqe, len: usize) {
+    if len == 0 {
+      return; // It may be without a region, that is without an address.
+    }
     if sqe.opcode as u32 == IORING_OP_READ {
       let pattern = sqe.user_data as u8;
       // SAFETY: I2: the operation has no CQE yet, so the ring still holds its memory.
