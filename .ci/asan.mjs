@@ -8,17 +8,19 @@
 // cannot see what the kernel does: a late write into freed heap is found when the sanitizer checks
 // the block as it leaves quarantine, or not at all. docs/safety.md names the tests for that.
 //
-// A nightly Rust has the sanitizer. Node itself is not instrumented: the C compiler's own runtime is
-// loaded before it, and takes the place of its allocator.
+// A nightly Rust has the sanitizer. Node itself is not instrumented: the C compiler's own runtime
+// is loaded before it, and takes the place of its allocator.
 
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
+  symlinkSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, tool } from './children.mjs';
@@ -128,13 +130,12 @@ async function runNode(host) {
     count(`${built.output.trimEnd()}\nFAILED: the native module could not be built`);
     return;
   }
-  const module = join(folder, 'ringcore.node');
-  copyFileSync(join(target, host, 'debug/libringcore_node.so'), module);
+  const copy = copyOfThePackage(join(target, host, 'debug/libringcore_node.so'));
   const files = specs.map((name) => `__test__/${name}.spec.ts`);
   const { code, output } = await tool('ava', 'ava', ['--tap', ...files], {
+    cwd: copy,
     env: {
       LD_PRELOAD: realpathSync(library),
-      NAPI_RS_NATIVE_LIBRARY_PATH: module,
       RINGCORE_ASAN: '1',
       // V8 keeps what it took to the end, which is no leak; the quarantine's size bounds how much
       // freed memory the tests that watch the resident size see.
@@ -148,6 +149,22 @@ async function runNode(host) {
   }
   if (code !== 0) console.log(output.replace(/^ok .*\n/gm, '').trimEnd());
   if (code !== 0 && total.failed === 0) count(`FAILED: ava ended with ${code}`);
+}
+
+/** The package with the instrumented module in the place of its own. The variable by which the
+ * loader could be told another path belongs to all of napi-rs's modules, the test runner's too. */
+function copyOfThePackage(module) {
+  const copy = join(folder, 'package');
+  rmSync(copy, { recursive: true, force: true });
+  mkdirSync(copy, { recursive: true });
+  for (const name of readdirSync(root)) {
+    if (/^(src|dist|__test__|index\..*|package\.json|.*config.*\.(js|json))$/.test(name)) {
+      cpSync(join(root, name), join(copy, name), { recursive: true });
+    }
+    if (name.endsWith('.node')) copyFileSync(module, join(copy, name));
+  }
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
 }
 
 process.exitCode = await main(process.argv.slice(2));

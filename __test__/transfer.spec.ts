@@ -14,7 +14,7 @@ interface Transfer {
   wrong: number;
 }
 
-test('a buffer that is transferred during its read gets nothing, and nobody else does', async (t) => {
+test('a buffer that leaves during its read gets nothing, and nobody else does', async (t) => {
   t.timeout(2 * STRESS * 60_000);
   const how = { limit: 2 * STRESS * 60_000, node: ['--expose-gc'] };
   const found = await report<Transfer>(t, 'transfer.mjs', [], how);

@@ -33,6 +33,12 @@ export const NODE = process.env.RINGCORE_NODE ?? process.execPath;
 /** Ten times as many under RINGCORE_STRESS=1. */
 export const STRESS = process.env.RINGCORE_STRESS === '1' ? 10 : 1;
 
+/**
+ * Under AddressSanitizer, which makes mappings of its own for each thread, and is slow enough that
+ * terminate() more often hits the few instructions between two of ours.
+ */
+export const ASAN = process.env.RINGCORE_ASAN === '1';
+
 /** The path of a program in this folder. */
 export function program(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));

@@ -99,9 +99,10 @@ pub(crate) fn leak<T>(value: T) {
 
 impl Drop for Slab {
   fn drop(&mut self) {
-    poison(self.base(), self.len, false); // The next mapping here is somebody else's.
-                                          // SAFETY: I2: the ring dropped its count only after every CQE came (or leaked it on purpose),
-                                          // so the kernel no longer writes here; nobody else holds a count.
+    // The next mapping at this address is somebody else's.
+    poison(self.base(), self.len, false);
+    // SAFETY: I2: the ring dropped its count only after every CQE came (or leaked it on purpose),
+    // so the kernel no longer writes here; nobody else holds a count.
     unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
   }
 }
