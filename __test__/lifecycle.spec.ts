@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
-import { ASAN, child, type Ended, report, STRESS } from './lifecycle/child.ts';
+import { child, type Ended, LEFT, MAPS, report, STRESS } from './lifecycle/child.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const MINUTES = 60_000;
@@ -54,10 +54,7 @@ async function workersLeaveNothing(t: ExecutionContext, kind: string, code: numb
     t.is(after[name], before[name], name);
   }
   // The collector splits and joins mappings of its own; a leak would be at least one a worker.
-  t.true(
-    after.maps - before.maps < ENDS / (ASAN ? 1 : 2),
-    `mappings: ${before.maps} -> ${after.maps}`,
-  );
+  t.true(after.maps - before.maps < ENDS * MAPS, `mappings: ${before.maps} -> ${after.maps}`);
   t.true(after.virtual - before.virtual < 512, `MiB: ${before.virtual} -> ${after.virtual}`);
   const grown = after.resident - before.resident;
   const allowed = Math.max(0, await control(t)) + 16;
@@ -109,10 +106,7 @@ test.serial('opens that race terminate() are closed, unless a callback got them'
   t.true(found.received > 0);
   // terminate() may stop JavaScript between the delivery and the first line of the callback: one
   // descriptor of a worker at most. Those that wait in the ring or in its list are a hundred each.
-  t.true(
-    found.left <= found.workers / (ASAN ? 2 : 10),
-    `${found.left} of ${found.workers} workers left one`,
-  );
+  t.true(found.left <= found.workers * LEFT, `${found.left} of ${found.workers} workers left one`);
   t.is(found.after - found.before, found.left);
 });
 
