@@ -34,9 +34,9 @@ export const NODE = process.env.RINGCORE_NODE ?? process.execPath;
 export const STRESS = process.env.RINGCORE_STRESS === '1' ? 10 : 1;
 
 /**
- * New mappings a worker, and descriptors a worker, that are no leak. AddressSanitizer makes mappings
- * of its own for each thread, and slows us down, so that terminate() more often hits the few
- * instructions between a delivery and the note of it.
+ * New mappings a worker, and descriptors a worker, that are no leak. AddressSanitizer makes
+ * mappings of its own for each thread, and slows us down, so that terminate() more often hits the
+ * few instructions between a delivery and the note of it.
  */
 export const [MAPS, LEFT] = process.env.RINGCORE_ASAN === '1' ? [1, 1 / 2] : [1 / 2, 1 / 10];
 
