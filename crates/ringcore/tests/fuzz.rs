@@ -12,6 +12,7 @@ use ringcore::kernel::{Kernel, Options};
 use ringcore::mock::{Faults, Mock, Random};
 use ringcore::ring::{close_now, Driver, Ring};
 use ringcore::sqe::*;
+use ringcore::table::OPS;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -6,7 +6,8 @@
 //! which are made from a newer kernel's header; what neither has needs a line in `NEWER`.
 
 use ringcore::cqe::{Cqe, CQE_CONSTANTS};
-use ringcore::sqe::{Sqe, OPS, SQE_CONSTANTS};
+use ringcore::sqe::{Sqe, SQE_CONSTANTS};
+use ringcore::table::OPS;
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::process::{Command, Stdio};

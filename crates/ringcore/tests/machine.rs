@@ -7,7 +7,7 @@
 
 use proptest::prelude::*;
 use ringcore::mock::{Faults, Mock, World};
-use ringcore::ring::{Event, Input, Ring, Wait};
+use ringcore::ring::{Entry, Event, Input, Ring, Wait};
 use ringcore::slot::{Held, Key, Owner};
 use ringcore::sqe::*;
 use std::cell::RefCell;
@@ -139,7 +139,8 @@ impl Machine {
   fn push(&mut self, sqe: Sqe, input: Option<&[u8]>, region: Option<u32>) -> Key {
     let held = region.map_or(Held::Nothing, Held::Region);
     let owner = Owner::Ticket(self.started as u32);
-    let key = self.ring.push(sqe, Input(input), held, owner);
+    let input = input.map(|bytes| Input::at_addr(bytes.to_vec()));
+    let key = self.ring.push(Entry { sqe, input, held, owner });
     self.started += 1;
     assert!(self.waiting.insert(key, region).is_none(), "two operations with one key");
     self.order.push(key);

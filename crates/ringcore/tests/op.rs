@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-use support::{alone, descriptors, folder, many, runtime, settle, turns, NO_FD};
+use support::{folder, many, runtime, settle, turns, NO_FD};
 
 /// Polls once and gives the operation back, as an executor would leave it.
 async fn start<F: Future + Unpin>(mut future: F) -> F {
