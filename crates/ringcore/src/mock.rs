@@ -197,7 +197,7 @@ impl World {
         self.transfer(&sqe, len);
         len as i32
       }
-      IORING_OP_OPENAT => {
+      _ if crate::table::opens(&sqe) => {
         self.next_fd += 1;
         self.open.insert(self.next_fd);
         self.next_fd
