@@ -24,10 +24,10 @@ const cleanups = new Set();
  * Runs a command to its end and returns { code, signal, output, missing }. Never rejects. The child
  * reads nothing, so that the terminal and pipes of the user stay untouched.
  */
-export function run(command, args, { env = {}, onText } = {}) {
+export function run(command, args, { cwd = root, env = {}, onText } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
-      cwd: root,
+      cwd,
       env: { ...environment, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -113,7 +113,10 @@ async function runRust(count) {
   }
   // A test program that a signal ended has printed no result line.
   count.failed += (output.match(/process didn't exit successfully.*\(signal: /g) ?? []).length;
-  if (code === 0) return;
+  // One that ended well without a result line has not run to its end.
+  const begun = (output.match(/^running \d+ tests?$/gm) ?? []).length;
+  const ended = (output.match(/^test result: /gm) ?? []).length;
+  if (code === 0 && begun === ended) return;
   console.log(output.replace(/^test .* \.\.\. ok\n/gm, '').trimEnd());
   if (count.failed === 0) {
     count.failed = 1;

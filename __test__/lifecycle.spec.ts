@@ -7,7 +7,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import test from 'ava';
-import { child, type Ended, except, RUNTIME, report, STRESS } from './lifecycle/child.ts';
+import {
+  child,
+  type Ended,
+  except,
+  LEFT,
+  MAPS,
+  RUNTIME,
+  report,
+  STRESS,
+} from './lifecycle/child.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const MINUTES = 60_000;
@@ -67,7 +76,7 @@ async function workersLeaveNothing(t: ExecutionContext, kind: string, code: numb
     t.true(Math.abs(more) <= OWN[name], `${more} more ${name}`);
   }
   // The collector splits and joins mappings of its own; a leak would be at least one a worker.
-  t.true(after.maps - before.maps < ENDS / 2, `mappings: ${before.maps} -> ${after.maps}`);
+  t.true(after.maps - before.maps < ENDS * MAPS, `mappings: ${before.maps} -> ${after.maps}`);
   t.true(after.virtual - before.virtual < 512, `MiB: ${before.virtual} -> ${after.virtual}`);
   const grown = after.resident - before.resident;
   const allowed = Math.max(0, await control(t)) + 16;
@@ -124,8 +133,8 @@ test.serial('opens that race terminate() are closed, unless a callback got them'
   // descriptor of a worker at most. Those that wait in the ring or in its list are a hundred each.
   // JavaScriptCore stops at the call of a function, so that Bun loses one in every fourth worker.
   t.true(found.most <= 1, `a worker left ${found.most}`);
-  const share = RUNTIME === 'bun' ? 2 : 10;
-  t.true(found.left <= found.workers / share, `${found.left} of ${found.workers} left one`);
+  const share = RUNTIME === 'bun' ? 0.5 : LEFT;
+  t.true(found.left <= found.workers * share, `${found.left} of ${found.workers} left one`);
   t.true(Math.abs(found.after - found.before - found.left) <= OWN.fds);
 });
 

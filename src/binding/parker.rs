@@ -10,6 +10,7 @@
 use super::check;
 use napi::sys;
 use ringcore::kernel::{signal_eventfd, wait_eventfd};
+use ringcore::wake::Token;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ impl Function {
 
 pub struct Parker {
   function: Function,
-  token: Arc<AtomicBool>,
+  token: Arc<Token>,
   stop: Arc<AtomicBool>,
   eventfd: i32,
   thread: Option<JoinHandle<()>>,
@@ -68,7 +69,7 @@ impl Parker {
     };
     check(status, "napi_create_threadsafe_function")?;
     let function = Function(function);
-    let (token, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (token, stop) = (Arc::new(Token::new()), Arc::new(AtomicBool::new(false)));
     let mut parker = Parker {
       function,
       token: token.clone(),
@@ -81,7 +82,7 @@ impl Parker {
     let body = move || {
       let function = function;
       while wait_eventfd(eventfd) && !stop.load(Ordering::SeqCst) {
-        if !token.swap(true, Ordering::SeqCst) {
+        if token.take() {
           function.call();
         }
       }
@@ -99,7 +100,7 @@ impl Parker {
 
   /// The start of a turn: from here on a signal means a new call.
   pub fn clear_token(&self) {
-    self.token.store(false, Ordering::SeqCst);
+    self.token.clear();
   }
 
   /// Whether operations in flight keep the process alive. A flag, not a counter.

@@ -3,43 +3,15 @@
 
 use crate::error::{Error, Result};
 use crate::future::{Context, Future, Outcome};
-use crate::kernel::{signal_eventfd, DRAIN_BOUND};
+use crate::kernel::DRAIN_BOUND;
 use crate::reactor::Reactor;
 use crate::ring::Wait;
+use crate::sync::Bell;
 use crate::task::{Abort, JoinHandle, Task, TaskWaker};
+use crate::wake::{Queued, Ready};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::atomic::{fence, AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-
-/// The ready queue. Wakers push from any thread; only the runtime's own thread pops.
-pub struct Ready {
-  queue: Mutex<VecDeque<(u32, u64)>>,
-  /// The owner is about to block, or blocks, in enter: a push must signal the eventfd.
-  parked: AtomicBool,
-  eventfd: i32,
-}
-
-impl Ready {
-  /// Queues a task. Two orders are possible with the owner's step 4, and both end well: the owner
-  /// sees the push when it looks once more, or this thread sees `parked` and signals.
-  pub(crate) fn push(&self, task: u32, serial: u64) {
-    self.queue.lock().unwrap().push_back((task, serial));
-    fence(Ordering::SeqCst);
-    if self.parked.swap(false, Ordering::SeqCst) {
-      signal_eventfd(self.eventfd);
-    }
-  }
-
-  fn pop(&self) -> Option<(u32, u64)> {
-    self.queue.lock().unwrap().pop_front()
-  }
-
-  fn len(&self) -> usize {
-    self.queue.lock().unwrap().len()
-  }
-}
+use std::sync::Arc;
 
 thread_local! {
   static CURRENT: RefCell<Vec<Rc<Executor>>> = const { RefCell::new(Vec::new()) };
@@ -64,13 +36,12 @@ impl Executor {
   pub(crate) fn new(reactor: Reactor) -> Result<Rc<Executor>> {
     // Not EFD_NONBLOCK: the ring reads it, and the kernel waits for it by polling.
     let eventfd = crate::kernel::eventfd()?;
-    let parked = AtomicBool::new(false);
     Ok(Rc::new(Executor {
       reactor: RefCell::new(reactor),
       tasks: RefCell::default(),
       free: RefCell::default(),
       serial: Cell::new(0),
-      ready: Arc::new(Ready { queue: Mutex::default(), parked, eventfd }),
+      ready: Arc::new(Ready::new(Bell(eventfd))),
       wake_buffer: Box::default(),
       wake_armed: Cell::new(false),
       closed: Cell::new(false),
@@ -93,8 +64,8 @@ impl Executor {
       tasks.push(None);
       tasks.len() as u32 - 1
     });
-    let queued = AtomicBool::new(true);
-    let waker = Arc::new(TaskWaker { task, serial, queued, ready: self.ready.clone() });
+    let (queued, ready) = (Queued::new(), self.ready.clone());
+    let waker = Arc::new(TaskWaker { task, serial, queued, ready });
     self.tasks.borrow_mut()[task as usize] =
       Some(Task { future: Some(future), waker, aborted: false });
     self.ready.push(task, serial);
@@ -120,20 +91,18 @@ impl Executor {
     }
     // 4 park: Rust may block here. Where JavaScript arms the reactor thread, this thread waits in
     // enter for a CQE; another thread ends the wait through the eventfd's read.
-    if self.ready.len() == 0 && !reactor.ring.ready() && !done() {
+    if self.ready.is_empty() && !reactor.ring.ready() && !done() {
       if !self.wake_armed.replace(true) || reactor.ring.woken() {
-        reactor.ring.arm_wake(self.ready.eventfd, self.wake_buffer.as_ptr().cast());
+        reactor.ring.arm_wake(self.ready.bell().0, self.wake_buffer.as_ptr().cast());
       }
-      self.ready.parked.store(true, Ordering::SeqCst);
-      fence(Ordering::SeqCst);
-      if self.ready.len() == 0 {
+      if self.ready.park() {
         reactor.turn(Wait::Forever);
       }
       if reactor.ring.fatal().is_some() {
         // No enter blocks any more; another thread may still wake a task.
         std::thread::sleep(std::time::Duration::from_millis(1));
       }
-      self.ready.parked.store(false, Ordering::SeqCst);
+      self.ready.unpark();
     }
   }
 
@@ -145,8 +114,8 @@ impl Executor {
       let Some(entry) = tasks[task as usize].as_mut().filter(|t| t.waker.serial == serial) else {
         return; // It has ended; a late wake finds nobody.
       };
-      // Cleared before the poll: a wake during the poll queues the task again.
-      entry.waker.queued.store(false, Ordering::Release);
+      // Before the poll: a wake during the poll queues the task again.
+      entry.waker.queued.leave();
       let Some(future) = entry.future.take() else {
         return;
       };
@@ -202,7 +171,7 @@ impl Abort for Executor {
 
 impl Drop for Executor {
   fn drop(&mut self) {
-    crate::ring::close_now(self.ready.eventfd);
+    crate::ring::close_now(self.ready.bell().0);
   }
 }
 

@@ -33,6 +33,7 @@ mod start;
 pub mod table;
 pub mod task;
 pub mod timer;
+pub mod wake;
 
 pub use error::{Error, Result};
 pub use join::{all, race};
@@ -41,3 +42,19 @@ pub use probe::probe;
 pub use runtime::{run, spawn, yield_now, Runtime};
 pub use task::JoinHandle;
 pub use timer::{sleep, timeout};
+
+/// What `wake` is built on. tests/loom.rs puts loom's in its place.
+mod sync {
+  pub use std::sync::atomic::{fence, AtomicBool, Ordering};
+  pub use std::sync::Mutex;
+
+  /// An eventfd that the owner of the ready queue waits on; whoever made it closes it.
+  pub struct Bell(pub i32);
+
+  impl Bell {
+    /// Ends the owner's wait, now or when it begins.
+    pub fn ring(&self) {
+      crate::kernel::signal_eventfd(self.0);
+    }
+  }
+}

@@ -83,7 +83,8 @@ pub struct World {
   pub open: HashSet<i32>,
   /// Closes of something that was not open: a double close, or a wrong number.
   pub bad_closes: u32,
-  next_fd: i32,
+  /// The descriptor that it gave out last.
+  pub next_fd: i32,
   /// Notifications are wanted (the eventfd is enabled).
   pub notify: bool,
   /// Signals that the eventfd got.
@@ -196,7 +197,7 @@ impl World {
         self.transfer(&sqe, len);
         len as i32
       }
-      IORING_OP_OPENAT => {
+      _ if crate::table::opens(&sqe) => {
         self.next_fd += 1;
         self.open.insert(self.next_fd);
         self.next_fd
@@ -207,6 +208,9 @@ impl World {
   }
 
   fn transfer(&mut self, sqe: &Sqe, len: usize) {
+    if len == 0 {
+      return; // It may be without a region, that is without an address.
+    }
     if sqe.opcode as u32 == IORING_OP_READ {
       let pattern = sqe.user_data as u8;
       // SAFETY: I2: the operation has no CQE yet, so the ring still holds its memory.

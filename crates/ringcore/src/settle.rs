@@ -144,7 +144,7 @@ impl Ring {
   pub(crate) fn leak(&mut self) {
     self.regions.leak();
     self.arena.leak();
-    std::mem::forget(std::mem::take(&mut self.slots));
+    crate::buffer::leak(std::mem::take(&mut self.slots));
   }
 
   /// I7: waits for every CQE until the deadline. False: something has not ended.

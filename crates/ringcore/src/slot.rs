@@ -81,6 +81,7 @@ pub struct Key {
 
 /// The owner bit: user_data of the ring itself.
 pub const OWNER_RING: u64 = 1 << 63;
+/// The largest generation: the owner bit stands above it.
 const GENERATION_MASK: u32 = 0x7fff_ffff;
 
 impl Key {
@@ -157,7 +158,8 @@ impl Slots {
     let held = std::mem::take(&mut slot.held);
     slot.inputs = None;
     slot.lifecycle = Lifecycle::Fresh;
-    slot.generation = (slot.generation + 1) & GENERATION_MASK;
+    // From its top back to 1: generation 0 is a key that names nothing.
+    slot.generation = slot.generation % GENERATION_MASK + 1;
     slot.occupied = false;
     self.free.push(key.slot);
     Some(held)

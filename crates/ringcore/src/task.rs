@@ -2,12 +2,11 @@
 //! Pair: src/task.ts
 
 use crate::error::{Error, Result};
-use crate::executor::Ready;
 use crate::future::{Context, Future, Outcome, Poll};
+use crate::wake::{Queued, Ready};
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::task::Wake;
 
@@ -18,7 +17,7 @@ pub struct TaskWaker {
   /// The task's place may serve another one by now; the serial tells.
   pub(crate) serial: u64,
   /// Already in the ready queue: more wakes change nothing.
-  pub(crate) queued: AtomicBool,
+  pub(crate) queued: Queued,
   pub(crate) ready: Arc<Ready>,
 }
 
@@ -29,7 +28,7 @@ impl Wake for TaskWaker {
 
   /// Consumes nothing: the reference count of the caller stays the caller's.
   fn wake_by_ref(self: &Arc<Self>) {
-    if !self.queued.swap(true, Ordering::AcqRel) {
+    if self.queued.enter() {
       self.ready.push(self.task, self.serial);
     }
   }

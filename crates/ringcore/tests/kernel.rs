@@ -1,8 +1,7 @@
-//! The driver over the kernel: set-up steps down, parks lose nothing, numbers are the kernel's.
+//! The driver over the kernel: set-up steps down, parks lose nothing.
 // PAIR: only-rust kernel.rs -- set-up and the park order are below the border; TypeScript is only
 // told the flags and woken.
 
-use io_uring::opcode;
 use ringcore::cqe::Cqe;
 use ringcore::kernel::{setup, step_down, Kernel, Options, SetupFlags};
 use ringcore::mock::Random;
@@ -118,128 +117,5 @@ fn no_wake_up_is_lost_however_the_completion_races_the_park() {
   while in_flight > 0 {
     kernel.submit(Wait::Forever).unwrap();
     in_flight -= kernel.reap(&mut [Cqe::default(); 64]);
-  }
-}
-
-#[test]
-fn opcodes_and_flags_have_the_numbers_of_the_kernel() {
-  let ours = [
-    ("NOP", IORING_OP_NOP, opcode::Nop::CODE),
-    ("READV", IORING_OP_READV, opcode::Readv::CODE),
-    ("WRITEV", IORING_OP_WRITEV, opcode::Writev::CODE),
-    ("FSYNC", IORING_OP_FSYNC, opcode::Fsync::CODE),
-    ("READ_FIXED", IORING_OP_READ_FIXED, opcode::ReadFixed::CODE),
-    ("WRITE_FIXED", IORING_OP_WRITE_FIXED, opcode::WriteFixed::CODE),
-    ("POLL_ADD", IORING_OP_POLL_ADD, opcode::PollAdd::CODE),
-    ("POLL_REMOVE", IORING_OP_POLL_REMOVE, opcode::PollRemove::CODE),
-    ("SENDMSG", IORING_OP_SENDMSG, opcode::SendMsg::CODE),
-    ("RECVMSG", IORING_OP_RECVMSG, opcode::RecvMsg::CODE),
-    ("TIMEOUT", IORING_OP_TIMEOUT, opcode::Timeout::CODE),
-    ("TIMEOUT_REMOVE", IORING_OP_TIMEOUT_REMOVE, opcode::TimeoutRemove::CODE),
-    ("ACCEPT", IORING_OP_ACCEPT, opcode::Accept::CODE),
-    ("ASYNC_CANCEL", IORING_OP_ASYNC_CANCEL, opcode::AsyncCancel::CODE),
-    ("LINK_TIMEOUT", IORING_OP_LINK_TIMEOUT, opcode::LinkTimeout::CODE),
-    ("CONNECT", IORING_OP_CONNECT, opcode::Connect::CODE),
-    ("FALLOCATE", IORING_OP_FALLOCATE, opcode::Fallocate::CODE),
-    ("OPENAT", IORING_OP_OPENAT, opcode::OpenAt::CODE),
-    ("CLOSE", IORING_OP_CLOSE, opcode::Close::CODE),
-    ("STATX", IORING_OP_STATX, opcode::Statx::CODE),
-    ("READ", IORING_OP_READ, opcode::Read::CODE),
-    ("WRITE", IORING_OP_WRITE, opcode::Write::CODE),
-    ("FADVISE", IORING_OP_FADVISE, opcode::Fadvise::CODE),
-    ("SEND", IORING_OP_SEND, opcode::Send::CODE),
-    ("RECV", IORING_OP_RECV, opcode::Recv::CODE),
-    ("OPENAT2", IORING_OP_OPENAT2, opcode::OpenAt2::CODE),
-    ("SPLICE", IORING_OP_SPLICE, opcode::Splice::CODE),
-    ("TEE", IORING_OP_TEE, opcode::Tee::CODE),
-    ("SHUTDOWN", IORING_OP_SHUTDOWN, opcode::Shutdown::CODE),
-    ("RENAMEAT", IORING_OP_RENAMEAT, opcode::RenameAt::CODE),
-    ("UNLINKAT", IORING_OP_UNLINKAT, opcode::UnlinkAt::CODE),
-    ("MKDIRAT", IORING_OP_MKDIRAT, opcode::MkDirAt::CODE),
-    ("SYMLINKAT", IORING_OP_SYMLINKAT, opcode::SymlinkAt::CODE),
-    ("LINKAT", IORING_OP_LINKAT, opcode::LinkAt::CODE),
-    ("SOCKET", IORING_OP_SOCKET, opcode::Socket::CODE),
-    ("SEND_ZC", IORING_OP_SEND_ZC, opcode::SendZc::CODE),
-    ("FUTEX_WAIT", IORING_OP_FUTEX_WAIT, opcode::FutexWait::CODE),
-    ("FTRUNCATE", IORING_OP_FTRUNCATE, opcode::Ftruncate::CODE),
-    ("BIND", IORING_OP_BIND, opcode::Bind::CODE),
-    ("LISTEN", IORING_OP_LISTEN, opcode::Listen::CODE),
-  ];
-  for (name, value, code) in ours {
-    assert_eq!(value, code as u32, "{name}");
-  }
-  for op in ringcore::table::OPS {
-    assert!(ours.iter().any(|(_, value, _)| *value == op.opcode), "{} is not compared", op.name);
-  }
-  let Ok(header) = std::fs::read_to_string("/usr/include/linux/io_uring.h") else {
-    eprintln!("NOT COMPARED with linux/io_uring.h, which is not on this machine");
-    return;
-  };
-  let start = header.find("enum io_uring_op {").expect("the enum is there");
-  let body = header[start..].split('}').next().unwrap();
-  let words = body.split(|c: char| !c.is_alphanumeric() && c != '_');
-  let names: Vec<&str> = words.filter(|word| word.starts_with("IORING_OP_")).collect();
-  for (name, value, _) in ours {
-    let place = names.iter().position(|word| word[10..] == *name);
-    if place.is_none() && value > 49 {
-      continue; // The installed header is older than the operation; the crate above is not.
-    }
-    assert_eq!(place, Some(value as usize), "{name} in linux/io_uring.h");
-  }
-}
-
-/// The value of `#define NAME (1U << 4)`, `(1U << NAME_BIT)` or a number in the header.
-fn defined(header: &str, name: &str) -> Option<u32> {
-  let line = header.lines().find(|line| {
-    let mut words = line.split_whitespace();
-    words.next() == Some("#define") && words.next() == Some(name)
-  })?;
-  let text = line.split_once(name)?.1.split("/*").next()?.trim();
-  let text = text.trim_start_matches('(').trim_end_matches(')');
-  let Some(("1U" | "1", shift)) = text.split_once("<<").map(|(one, by)| (one.trim(), by.trim()))
-  else {
-    return match text.strip_prefix("0x") {
-      Some(hex) => u32::from_str_radix(hex, 16).ok(),
-      None => text.parse().ok(),
-    };
-  };
-  // The bits of IOSQE_* are an enum that counts from 0, before the flags themselves.
-  let mut bits: Vec<&str> = Vec::new();
-  for word in header.split(|c: char| !c.is_alphanumeric() && c != '_') {
-    if word.starts_with("IOSQE_") && word.ends_with("_BIT") && !bits.contains(&word) {
-      bits.push(word);
-    }
-  }
-  let place = bits.iter().position(|bit| *bit == shift);
-  Some(1 << place.map_or_else(|| shift.parse().ok(), |place| Some(place as u32))?)
-}
-
-#[test]
-fn flags_have_the_numbers_of_the_kernel_where_its_header_knows_them() {
-  let Ok(header) = std::fs::read_to_string("/usr/include/linux/io_uring.h") else {
-    eprintln!("NOT COMPARED with linux/io_uring.h, which is not on this machine");
-    return;
-  };
-  let ours = SQE_CONSTANTS.iter().chain(ringcore::cqe::CQE_CONSTANTS);
-  let flags = ours.filter(|constant| {
-    let kernels = constant.name.starts_with("IORING_") || constant.name.starts_with("IOSQE_");
-    kernels && !constant.name.starts_with("IORING_OP_")
-  });
-  let (mut compared, mut unknown) = (Vec::new(), Vec::new());
-  for flag in flags {
-    match defined(&header, flag.name) {
-      Some(value) => {
-        assert_eq!(flag.value, value, "{} in linux/io_uring.h", flag.name);
-        compared.push(flag.name);
-      }
-      None => unknown.push(flag.name),
-    }
-  }
-  if !unknown.is_empty() {
-    eprintln!("NOT COMPARED, this linux/io_uring.h is older than {unknown:?}");
-  }
-  // As old as io_uring's second year: without them the comparison has read nothing.
-  for name in ["IOSQE_ASYNC", "IORING_CQE_F_MORE"] {
-    assert!(compared.contains(&name), "{name} was not found, only {compared:?}");
   }
 }

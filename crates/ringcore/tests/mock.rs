@@ -161,9 +161,12 @@ impl Simulation {
       assert!(!self.abandoned.contains(&event.key), "an abandoned operation has nobody to tell");
       self.settled += 1;
       if known.opcode == IORING_OP_READ && event.res > 0 {
+        let id = known.region.expect("a read has one");
+        assert!(self.ring.regions.hold(id, 0, 0).is_some(), "the kernel holds it no longer");
         let got = unsafe_bytes(known.bytes, event.res as usize);
         let pattern = event.key.slot as u8;
         assert!(got.iter().all(|byte| *byte == pattern), "bytes of another");
+        self.ring.regions.release(id);
       }
       if let Some(id) = known.region {
         self.free.push(id);
