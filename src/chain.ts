@@ -10,7 +10,7 @@
 import { bytesOf } from './buffer.ts';
 import { checkView } from './check.ts';
 import { AbortError, rangeError, TimeoutError, typeError } from './error.ts';
-import { type Context, Outcome, type Poll } from './future.ts';
+import { type Context, misuse, Outcome, type Poll } from './future.ts';
 import { Op } from './op.ts';
 import { TimeoutOp } from './ops/basic.ts';
 import { TransferOp } from './ops/files.ts';
@@ -130,8 +130,14 @@ abstract class Group<T> extends Outcome<T> {
     }
   }
 
+  /** A longer chain takes it: it starts with that one, and only with it. */
+  protected enlist(): void {
+    if (this.left >= 0) throw misuse('an operation in another chain cannot be linked');
+    this.left = this.members.length;
+  }
+
   /** Nothing was submitted: the member that is at fault has no name here, all get the error. */
-  private refuse(error: unknown): void {
+  protected refuse(error: unknown): void {
     for (const { op } of this.members) op.refuse(error);
     this.left = 0;
     this.fail(error, error instanceof AbortError);
@@ -217,9 +223,11 @@ export class Limited<T> extends Group<T> {
   }
 
   /** Its two members; `flag` links it to what follows. */
-  list(flag: number, chain: Group<unknown> = this as Group<unknown>): Member[] {
+  list(flag: number, chain: Group<unknown> | null = null): Member[] {
+    if (chain !== null) this.enlist();
+    const owner = chain ?? (this as Group<unknown>);
     const first = flag === 0 ? IOSQE_IO_LINK : flag;
-    const made = [new Member(this.op, first, chain), new Member(this.limit, flag, chain)];
+    const made = [new Member(this.op, first, owner), new Member(this.limit, flag, owner)];
     this.members = made;
     return made;
   }
@@ -262,6 +270,16 @@ export class Chain<T extends readonly Linkable<unknown>[]> extends Group<LinkedV
       const chain = this as Group<unknown>;
       return part instanceof Op ? [new Member(part, link, chain)] : part.list(link, chain);
     });
+  }
+
+  protected override refuse(error: unknown): void {
+    super.refuse(error);
+    for (const part of this.parts) if (part instanceof Limited) part.lost(error);
+  }
+
+  override lost(error: unknown): void {
+    super.lost(error);
+    for (const part of this.parts) if (part instanceof Limited) part.lost(error);
   }
 
   /** Values in order. The error is that of the first member that failed by itself. */
