@@ -26,16 +26,16 @@ impl Ring {
     self.driver.capacity()
   }
 
-  /// Gives an operation its slot; back comes what the caller puts into the SQ, or nothing when it
-  /// waits in the backlog.
-  pub(crate) fn accept(&mut self, entry: Entry, direct: bool) -> (Key, Option<Sqe>) {
-    let Entry { mut sqe, input, held, owner } = entry;
-    let key = self.slots.insert(owner, held, opens(&sqe));
+  /// Gives an operation its slot and finishes its entry; true: the caller puts it into the SQ.
+  pub(crate) fn accept(&mut self, entry: &mut Entry, direct: bool) -> (Key, bool) {
+    let Entry { sqe, input, held, owner } = entry;
+    let (held, input) = (std::mem::take(held), input.take());
+    let key = self.slots.insert(*owner, held, opens(sqe));
     sqe.user_data = key.user_data();
     self.in_flight += 1;
     if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ECANCELED)) {
       self.finish_locally(key, -errno);
-      return (key, None);
+      return (key, false);
     }
     let turn = self.stats.turns;
     let slot = self.slots.get(key).expect("the slot was just made");
@@ -44,21 +44,21 @@ impl Ring {
     slot.closes = sqe.opcode as u32 == IORING_OP_CLOSE;
     if let Some(input) = input {
       let patches = input.patches();
-      let arena = direct && !input.outlives && !self.polled;
+      let arena = direct && !input.outlives() && !self.polled;
       match arena.then(|| self.arena.place(input.bytes())).flatten() {
-        Some((address, bytes)) => patch(patches, address, bytes, &mut sqe),
+        Some((address, bytes)) => patch(patches, address, bytes, sqe),
         None => {
           let bytes = slot.inputs.insert(input.into_boxed());
-          patch(patches, bytes.as_ptr() as u64, bytes, &mut sqe);
+          patch(patches, bytes.as_ptr() as u64, bytes, sqe);
         }
       }
     }
     if direct {
       self.enter_bytes += sqe.inline_bytes();
-      return (key, Some(sqe));
+    } else {
+      self.backlog.push_back(*sqe);
     }
-    self.backlog.push_back(sqe);
-    (key, None)
+    (key, direct)
   }
 
   /// Whether an entry may go straight into the SQ.

@@ -26,19 +26,22 @@ enum Bytes {
   Block(Vec<u8>),
 }
 
-/// Bytes that the kernel reads when it takes the entry, and what points to them.
+/// Bytes that the kernel reads when it takes the entry, and what points to them. Boxed: most
+/// entries have none, and entries are moved several times on their way.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct Input(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
   bytes: Bytes,
   patches: [Patch; 2],
-  /// The kernel writes to it, too: it stays with the slot until the last CQE (I2).
-  pub(crate) outlives: bool,
+  outlives: bool,
 }
 
 impl Input {
-  /// A timespec at `addr`, which needs no allocation.
+  /// A timespec at `addr`.
   pub fn time(time: [u8; 16]) -> Input {
-    Input { bytes: Bytes::Time(time), patches: [Patch::Addr(0), Patch::Nothing], outlives: false }
+    Input::of(Bytes::Time(time), [Patch::Addr(0), Patch::Nothing])
   }
 
   /// Bytes with `addr` pointing to the first.
@@ -48,35 +51,45 @@ impl Input {
 
   /// Bytes with pointers of any kind.
   pub fn new(bytes: Vec<u8>, patches: [Patch; 2]) -> Input {
-    Input { bytes: Bytes::Block(bytes), patches, outlives: false }
+    Input::of(Bytes::Block(bytes), patches)
   }
 
-  /// The same, kept until the last CQE.
-  pub fn outliving(self) -> Input {
-    Input { outlives: true, ..self }
+  fn of(bytes: Bytes, patches: [Patch; 2]) -> Input {
+    Input(Box::new(Parts { bytes, patches, outlives: false }))
+  }
+
+  /// The same, kept until the last CQE: the kernel writes to it, too (I2).
+  pub fn outliving(mut self) -> Input {
+    self.0.outlives = true;
+    self
   }
 
   /// Pointers other than the usual ones.
-  pub fn with_patches(self, patches: [Patch; 2]) -> Input {
-    Input { patches, ..self }
+  pub fn with_patches(mut self, patches: [Patch; 2]) -> Input {
+    self.0.patches = patches;
+    self
   }
 
   pub fn bytes(&self) -> &[u8] {
-    match &self.bytes {
+    match &self.0.bytes {
       Bytes::Time(time) => time,
       Bytes::Block(block) => block,
     }
   }
 
+  pub(crate) fn outlives(&self) -> bool {
+    self.0.outlives
+  }
+
   pub(crate) fn into_boxed(self) -> Box<[u8]> {
-    match self.bytes {
+    match self.0.bytes {
       Bytes::Time(time) => time.into(),
       Bytes::Block(block) => block.into(),
     }
   }
 
   pub(crate) fn patches(&self) -> [Patch; 2] {
-    self.patches
+    self.0.patches
   }
 }
 

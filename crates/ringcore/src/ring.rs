@@ -115,11 +115,11 @@ impl Ring {
 
   // PAIR: Ring.push
   /// Takes an operation: into the SQ, or into the backlog when the SQ is full. Never refused (I5).
-  pub fn push(&mut self, entry: Entry) -> Key {
+  pub fn push(&mut self, mut entry: Entry) -> Key {
     let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(&entry.sqe);
-    let (key, sqe) = self.accept(entry, direct);
-    if let Some(sqe) = sqe {
-      self.driver.push(&[sqe]);
+    let (key, goes) = self.accept(&mut entry, direct);
+    if goes {
+      self.driver.push(std::slice::from_ref(&entry.sqe));
     }
     key
   }
@@ -131,13 +131,15 @@ impl Ring {
     let bytes = entries.iter().map(|entry| entry.sqe.inline_bytes()).sum();
     let direct = idle && self.driver.room() >= entries.len() && self.affords(bytes);
     let (mut keys, mut sqes) = (Vec::new(), Vec::new());
-    for entry in entries {
-      let (key, sqe) = self.accept(entry, direct);
+    for mut entry in entries {
+      let (key, goes) = self.accept(&mut entry, direct);
       if let Some(slot) = self.slots.get(key) {
         slot.chained = true;
       }
       keys.push(key);
-      sqes.extend(sqe);
+      if goes {
+        sqes.push(entry.sqe);
+      }
     }
     self.driver.push(&sqes);
     keys
