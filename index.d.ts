@@ -55,6 +55,13 @@ export interface NativeOptions {
   entries: number
   cqEntries: number
   memoryLimit: number
+  /** Milliseconds; without it there is no polling thread. */
+  sqpollIdle?: number
+  sqpollCpu?: number
+  /** Bounded and unbounded. */
+  maxWorkers?: Array<number>
+  /** Names of operations. */
+  allow?: Array<string>
 }
 
 /** What this machine can do, and why not. */
@@ -67,6 +74,7 @@ export interface NativeProbe {
   memlock: number
   nofile: number
   flags: Array<string>
+  features: Array<string>
   /** Names of the operations that this kernel has. */
   ops: Array<string>
 }
@@ -80,7 +88,7 @@ export interface NativeRefusal {
 }
 
 /** Makes a ring on this thread. `onWake` is called without arguments when completions wait. */
-export declare function openRing(options: NativeOptions, onWake: () => void): NativeRing | NativeRefusal
+export declare function openRing(options: NativeOptions, onWake: () => void, attach?: NativeRing | undefined | null): NativeRing | NativeRefusal
 
 /** Makes a small ring, asks it, and closes it again. */
 export declare function probe(): NativeProbe

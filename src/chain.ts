@@ -147,7 +147,8 @@ abstract class Group<T> extends Outcome<T> {
   arrived(ring: Ring<Started>): number {
     if (--this.left > 0) return 0;
     let copied = 0;
-    let cut = false;
+    // A member that was refused before anything ran ends those before it as well.
+    let cut = this.members.some(({ res }) => res < 0 && res !== -ECANCELED);
     for (const { op, res, flags, opened } of this.members) {
       copied += op.complete(res, flags, opened, ring, cut);
       op.heard(); // Its error goes with the whole.

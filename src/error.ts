@@ -36,6 +36,8 @@ export interface SystemError extends Error {
   dest?: string;
 }
 
+const EACCES = 13;
+
 // PAIR: errnoError
 /** The error of a negative result. Message: `CODE: text, syscall 'path' -> 'dest'`. */
 export function errnoError(
@@ -117,6 +119,19 @@ export function unsupportedError(syscall: string): RingcoreError {
   const info = OPS.find((op) => op.syscall === syscall);
   const text = `This kernel has no ${info?.name ?? syscall}: it came with Linux ${info?.kernel}`;
   return new RingcoreError('ERR_RINGCORE_UNSUPPORTED_OP', text);
+}
+
+// PAIR: notAllowedError
+/** An operation that the runtime's allow list lacks; `syscall` is Node's name of the call. */
+export function notAllowedError(
+  opcode: number,
+  syscall: string,
+  allowed: readonly string[],
+): SystemError {
+  const name = OPS.find((op) => op.opcode === opcode)?.name ?? syscall;
+  const error = errnoError(EACCES, syscall);
+  error.message += `: op.${name} is not in the runtime's allow list (${allowed.join(', ')})`;
+  return error;
 }
 
 /** Growth beyond the memory limit, at the call, never a wait. */

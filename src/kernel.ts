@@ -5,47 +5,10 @@ import { native } from './binding.ts';
 import type { Growth } from './buffer.ts';
 import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
-import { checkInteger, rangeError, typeError, UnavailableError } from './error.ts';
+import { closedError, UnavailableError } from './error.ts';
+import type { CheckedOptions } from './setup.ts';
 
-// PAIR: Options
-/** How a ring is made. */
-export interface Options {
-  /** SQ entries, rounded up to a power of two by the kernel: 1 to 32768. Default 256. */
-  entries?: number;
-  /** CQ entries, at least as many as `entries`. Default: four times the SQ. */
-  cqEntries?: number;
-  /** Bytes of copied memory at most; beyond it operations fail with ERR_RINGCORE_MEMORY. */
-  memoryLimit?: number;
-}
-
-/** The same with every default filled in. */
-export interface CheckedOptions {
-  entries: number;
-  cqEntries: number;
-  memoryLimit: number;
-}
-
-/** Checks at the call: wrong types and ranges are typed errors, never an abort. */
-export function checkOptions(options: Options = {}): CheckedOptions {
-  if (typeof options !== 'object' || options === null) {
-    throw typeError('options', 'of type object', options);
-  }
-  for (const name of Object.keys(options)) {
-    if (name !== 'entries' && name !== 'cqEntries' && name !== 'memoryLimit') {
-      throw rangeError(`options.${name}`, 'one of entries, cqEntries, memoryLimit', name);
-    }
-  }
-  const { entries = 256, cqEntries = 0, memoryLimit = Number.POSITIVE_INFINITY } = options;
-  checkInteger('options.entries', entries, 1, 32768);
-  if (options.cqEntries !== undefined) {
-    checkInteger('options.cqEntries', cqEntries, entries, 65536);
-  }
-  if (typeof memoryLimit !== 'number') {
-    throw typeError('options.memoryLimit', 'of type number', memoryLimit);
-  }
-  if (!(memoryLimit >= 0)) throw rangeError('options.memoryLimit', '>= 0', memoryLimit);
-  return { entries, cqEntries, memoryLimit };
-}
+export { type CheckedOptions, checkOptions, type Options } from './setup.ts';
 
 // PAIR: Kernel
 /** A ring of the kernel, made for this thread (I6). */
@@ -56,7 +19,8 @@ export class Kernel implements Driver {
   /** SQ and CQ entries that it gave. */
   readonly entries: [number, number];
   private readonly words: Int32Array;
-  private readonly ring: import('../index.d.ts').NativeRing;
+  /** The native half; another ring may attach to it. */
+  readonly ring: import('../index.d.ts').NativeRing;
   private readonly turn: () => void;
   private readonly reference: () => void;
 
@@ -74,8 +38,22 @@ export class Kernel implements Driver {
   // PAIR: Kernel.open
   /** Makes a ring. `wake` is called when completions wait. Refused: ERR_RINGCORE_UNAVAILABLE. */
   static open(options: CheckedOptions, wake: () => void): Kernel {
-    const opened = native().openRing(options, wake);
-    if ('reason' in opened) throw new UnavailableError(opened.reason, opened.advice);
+    const { entries, cqEntries, memoryLimit, sqpoll, maxWorkers, allow } = options;
+    const named = {
+      entries,
+      cqEntries,
+      memoryLimit,
+      ...(sqpoll === null ? {} : { sqpollIdle: sqpoll.idleMs }),
+      ...(sqpoll === null || sqpoll.cpu === null ? {} : { sqpollCpu: sqpoll.cpu }),
+      ...(maxWorkers === null ? {} : { maxWorkers }),
+      ...(allow === null ? {} : { allow }),
+    };
+    const other = options.attach?.kernel();
+    const opened = native().openRing(named, wake, other?.ring);
+    if ('reason' in opened) {
+      if (opened.code === 'ERR_RINGCORE_CLOSED') throw closedError();
+      throw new UnavailableError(opened.reason, opened.advice);
+    }
     try {
       return new Kernel(opened);
     } catch (error) {

@@ -14,6 +14,7 @@ import {
   cutError,
   DEBUG,
   errnoError,
+  notAllowedError,
   typeError,
   unsupportedError,
   withoutStack,
@@ -25,7 +26,7 @@ import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
 import { Lifecycle } from './slot.ts';
-import { ERRNO_UNSUPPORTED_OP, NO_REGION } from './sqe.ts';
+import { ERRNO_NOT_ALLOWED, ERRNO_UNSUPPORTED_OP, NO_REGION } from './sqe.ts';
 
 /** What every operation takes as its last argument. */
 export interface OpOptions {
@@ -239,6 +240,10 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     const make = () => {
       if (errno === ECANCELED || (errno === EINTR && asked)) {
         return new AbortError(this.signal?.reason);
+      }
+      if (errno >= ERRNO_NOT_ALLOWED) {
+        const allowed = (this.runtime as Runtime).allowed ?? [];
+        return notAllowedError(errno - ERRNO_NOT_ALLOWED, this.syscall, allowed);
       }
       if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall);
       return errnoError(errno, this.syscall, this.path, this.dest);

@@ -38,6 +38,8 @@ export interface Probe {
   readonly ops: Readonly<Record<string, boolean>>;
   /** IORING_SETUP_* flags that a ring gets here. */
   readonly flags: readonly string[];
+  /** IORING_FEAT_* of this kernel, without the prefix. */
+  readonly features: readonly string[];
   /** Soft limits that matter to a ring, and the sysctl kernel.io_uring_disabled (null: none). */
   readonly limits: { memlock: number; nofile: number; ioUringDisabled: number | null };
 }
@@ -61,6 +63,7 @@ export function probe(wake: Wake = 'unproved'): Probe {
       memlock: 0,
       nofile: 0,
       flags: [],
+      features: [],
       ops: [],
     };
   }
@@ -74,6 +77,7 @@ export function probe(wake: Wake = 'unproved'): Probe {
     kernel: answer.kernel,
     ops: Object.fromEntries(OPS.map((op) => [op.name, has.has(op.name)])),
     flags: answer.flags,
+    features: answer.features,
     limits: {
       memlock: answer.memlock,
       nofile: answer.nofile,

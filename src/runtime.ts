@@ -7,11 +7,12 @@ import type { Driver } from './driver.ts';
 import { closedError, RingcoreError, typeError } from './error.ts';
 import { Executor } from './executor.ts';
 import { type Context, Future, late, PENDING, type Poll } from './future.ts';
-import { type CheckedOptions, checkOptions, Kernel, type Options } from './kernel.ts';
+import { Kernel } from './kernel.ts';
 import type { Op } from './op.ts';
 import { Ops } from './ops/index.ts';
 import type { Wake } from './probe.ts';
 import { promiseOf } from './promise.ts';
+import { allowedNames, type CheckedOptions, checkOptions, type Options } from './setup.ts';
 import type { JoinHandle, TaskSource } from './task.ts';
 
 /** Counters of a runtime since it was made. */
@@ -69,6 +70,10 @@ export class Runtime {
   /** Nothing is opened before the first use (I9). Wrong options throw here. */
   constructor(options?: Options, openDriver: OpenDriver = Kernel.open) {
     this.options = checkOptions(options);
+    const { attach } = this.options;
+    if (attach !== null && !(attach instanceof Runtime)) {
+      throw typeError('options.attach', 'an instance of Runtime', attach);
+    }
     this.openDriver = openDriver;
     this.op = new Ops(this);
   }
@@ -225,6 +230,19 @@ export class Runtime {
   get entries(): number {
     if (this.driver instanceof Kernel) return this.driver.entries[0];
     return 2 ** Math.ceil(Math.log2(this.options.entries));
+  }
+
+  /** Operations that its allow list lets through; null when it has none. */
+  get allowed(): readonly string[] | null {
+    const { allow } = this.options;
+    return allow === null ? null : allowedNames(allow);
+  }
+
+  /** The kernel's ring, made now if need be, for another one that attaches to it. */
+  kernel(): Kernel {
+    void this.executor;
+    if (this.driver instanceof Kernel) return this.driver;
+    throw typeError('options.attach', 'a runtime on a ring of the kernel', this.driver);
   }
 
   /** IORING_SETUP_* flags of the ring; none before its first use. */

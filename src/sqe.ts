@@ -191,6 +191,8 @@ export const MSG_CONTROL_LENGTH = 4;
 export const MSG_FLAGS = 8;
 /** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
 export const ERRNO_UNSUPPORTED_OP = 4000;
+/** With the opcode added, as a negative result: the operation is not in the ring's allow list. */
+export const ERRNO_NOT_ALLOWED = 4096;
 /** In `D_REGION`: the operation moves no bytes. */
 export const NO_REGION = 0xffffffff;
 /** In `D_TICKET`: nobody waits for the completion. */

@@ -14,6 +14,7 @@ pub struct NativeProbe {
   pub memlock: f64,
   pub nofile: f64,
   pub flags: Vec<String>,
+  pub features: Vec<String>,
   /// Names of the operations that this kernel has.
   pub ops: Vec<String>,
 }
@@ -32,6 +33,7 @@ pub fn probe() -> NativeProbe {
     memlock: probe.around.memlock as f64,
     nofile: probe.around.nofile as f64,
     flags: probe.flags.iter().map(|name| name.to_string()).collect(),
+    features: probe.features.iter().map(|name| name.to_string()).collect(),
     ops: ops.collect(),
   }
 }

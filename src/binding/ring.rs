@@ -5,10 +5,11 @@ use napi::bindgen_prelude::*;
 use napi::{JsValue, sys};
 use napi_derive::napi;
 use ringcore::border::Border;
-use ringcore::cqe::{H_FATAL, H_MORE, H_REFERENCED};
+use ringcore::cqe::{H_CLOSED, H_FATAL, H_MORE, H_REFERENCED};
 use ringcore::error::Error as RingError;
-use ringcore::kernel::{DRAIN_BOUND, Kernel, Options};
+use ringcore::kernel::{DRAIN_BOUND, Kernel};
 use ringcore::ring::Ring;
+use ringcore::setup::{Allow, MaxWorkers, Options, RingFd, Sqpoll};
 use std::cell::RefCell;
 use std::ffi::{c_char, c_void};
 use std::ptr::null_mut;
@@ -79,6 +80,33 @@ pub struct NativeOptions {
   pub entries: u32,
   pub cq_entries: u32,
   pub memory_limit: f64,
+  /// Milliseconds; without it there is no polling thread.
+  pub sqpoll_idle: Option<u32>,
+  pub sqpoll_cpu: Option<u32>,
+  /// Bounded and unbounded.
+  pub max_workers: Option<Vec<u32>>,
+  /// Names of operations.
+  pub allow: Option<Vec<String>>,
+}
+
+/// The same for the core. Numbers and names were checked in TypeScript.
+fn core_options(options: &NativeOptions) -> std::result::Result<Options, RingError> {
+  let NativeOptions { entries, cq_entries, .. } = *options;
+  let cpu = options.sqpoll_cpu;
+  let names = options.allow.as_ref().map(|names| names.iter().map(String::as_str));
+  let allow = names.map(|names| Allow::of(&names.collect::<Vec<_>>())).transpose()?;
+  Ok(Options {
+    entries,
+    cq_entries,
+    memory_limit: options.memory_limit as usize,
+    sqpoll: options.sqpoll_idle.map(|idle_ms| Sqpoll { idle_ms, cpu }),
+    attach: None,
+    max_workers: match options.max_workers.as_deref() {
+      Some(&[bounded, unbounded]) => Some(MaxWorkers { bounded, unbounded }),
+      _ => None,
+    },
+    allow,
+  })
 }
 
 /// Why there is no ring.
@@ -113,6 +141,8 @@ pub struct NativeRing {
   shared: Arc<Shared>,
   flags: Vec<String>,
   entries: (u32, u32),
+  /// For rings that attach to this one, while it is open.
+  fd: RingFd,
 }
 
 /// Makes a ring on this thread. `onWake` is called without arguments when completions wait.
@@ -121,8 +151,9 @@ pub fn open_ring(
   env: Env,
   options: NativeOptions,
   on_wake: Function<'_, (), ()>,
+  attach: Option<&NativeRing>,
 ) -> Result<Either<NativeRing, NativeRefusal>> {
-  match make(env.raw(), &options, on_wake.raw()) {
+  match make(env.raw(), &options, on_wake.raw(), attach) {
     Ok(ring) => Ok(Either::A(ring?)),
     Err(error) => Ok(Either::B(refusal(&error))),
   }
@@ -132,15 +163,22 @@ fn make(
   env: sys::napi_env,
   options: &NativeOptions,
   wake: sys::napi_value,
+  attach: Option<&NativeRing>,
 ) -> std::result::Result<Result<NativeRing>, RingError> {
-  let (entries, cq_entries) = (options.entries, options.cq_entries);
-  let memory_limit = options.memory_limit as usize;
-  let options = Options { entries, cq_entries, memory_limit };
+  let mut options = core_options(options)?;
+  if let Some(other) = attach {
+    // The descriptor of a closed ring may be somebody else's by now.
+    let open = other.shared.border.borrow().as_ref().is_some_and(|b| b.get(H_CLOSED) == 0);
+    options.attach = Some(other.fd).filter(|_| open);
+    options.attach.ok_or(RingError::Closed)?;
+  }
   let kernel = Kernel::open(&options)?;
   let (eventfd, entries) = (kernel.eventfd(), kernel.entries());
   let flags = kernel.flags().names().iter().map(|name| name.to_string()).collect();
-  let missing = kernel.missing();
-  let mut border = Border::new(Ring::new(Box::new(kernel), memory_limit)?, eventfd)?;
+  let (missing, fd) = (kernel.missing(), kernel.fd());
+  let mut ring = Ring::new(Box::new(kernel), options.memory_limit)?;
+  ring.allow = options.allow;
+  let mut border = Border::new(ring, eventfd)?;
   border.set_missing(missing);
   let parker = match Parker::start(env, wake, eventfd) {
     Ok(parker) => parker,
@@ -152,7 +190,7 @@ fn make(
     shared.teardown();
     return Ok(Err(error));
   }
-  Ok(Ok(NativeRing { shared, flags, entries }))
+  Ok(Ok(NativeRing { shared, flags, entries, fd }))
 }
 
 fn refusal(error: &RingError) -> NativeRefusal {

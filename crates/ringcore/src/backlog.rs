@@ -54,7 +54,7 @@ impl Ring {
       }
     }
     if direct {
-      self.enter_bytes += sqe.inline_bytes();
+      self.count_inline(sqe);
     } else {
       self.backlog.push_back(*sqe);
     }
@@ -135,7 +135,14 @@ impl Ring {
     let slot = self.slots.get(key).expect("it is live");
     slot.queued = false;
     slot.turn = turn;
-    self.enter_bytes += sqe.inline_bytes();
+    self.count_inline(sqe);
+  }
+
+  /// What the next enter moves on this thread; a polling thread moves it on its own.
+  fn count_inline(&mut self, sqe: &Sqe) {
+    if !self.polled {
+      self.enter_bytes += sqe.inline_bytes();
+    }
   }
 
   /// An operation in the backlog ends without the kernel, and so does everything that is linked

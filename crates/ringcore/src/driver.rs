@@ -41,6 +41,20 @@ pub trait Driver {
   fn capacity(&self) -> usize;
   /// SQ entries that the kernel has not taken.
   fn queued(&self) -> usize;
+  /// A thread of the kernel takes entries whenever it likes (SQPOLL). `queued` then counts what it
+  /// has not been told of.
+  fn polled(&self) -> bool {
+    false
+  }
+  /// The last submit was a system call.
+  fn entered(&self) -> bool {
+    true
+  }
+  /// Where `polled` and the SQ is full: waits until an entry was taken, unless completions wait for
+  /// a reap. Whether that was a system call; `Err` is the errno.
+  fn make_room(&mut self) -> std::result::Result<bool, i32> {
+    Ok(false)
+  }
   /// CQEs, task work or overflow wait for an enter or a reap.
   fn pending(&mut self) -> bool;
   /// The CQ has overflowed; entries come with the next enters.

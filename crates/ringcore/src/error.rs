@@ -3,6 +3,8 @@
 //!
 //! Codes of our own start with ERR_RINGCORE_; everything the kernel says keeps its errno name.
 
+use crate::sqe::ERRNO_NOT_ALLOWED;
+use crate::table::{info, OpInfo, OPS};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,8 @@ pub enum Error {
   Unavailable { reason: String, advice: String },
   /// This kernel lacks one operation.
   UnsupportedOp { name: &'static str, kernel: &'static str },
+  /// The runtime was made with an allow list that lacks this operation.
+  NotAllowed { name: &'static str, allowed: Vec<&'static str> },
   /// A future, memory or handle of another runtime.
   WrongRuntime,
   /// The ring belongs to another thread (I6).
@@ -49,6 +53,7 @@ impl Error {
       Error::Timeout => "ETIMEDOUT",
       Error::Unavailable { .. } => "ERR_RINGCORE_UNAVAILABLE",
       Error::UnsupportedOp { .. } => "ERR_RINGCORE_UNSUPPORTED_OP",
+      Error::NotAllowed { .. } => "EACCES",
       Error::WrongRuntime => "ERR_RINGCORE_WRONG_RUNTIME",
       Error::WrongThread => "ERR_RINGCORE_WRONG_THREAD",
       Error::Closed => "ERR_RINGCORE_CLOSED",
@@ -81,7 +86,20 @@ impl Error {
 // PAIR: errnoError
 /// The error of a negative result.
 pub fn errno_error(errno: i32, syscall: &'static str) -> Error {
+  if errno >= ERRNO_NOT_ALLOWED as i32 {
+    return not_allowed_error(errno as u32 - ERRNO_NOT_ALLOWED);
+  }
   Error::Os { errno, syscall, path: None, dest: None }
+}
+
+// PAIR: notAllowedError
+/// An operation that the runtime's allow list lacks. Made while the runtime polls, which knows it.
+pub fn not_allowed_error(opcode: u32) -> Error {
+  let ring = crate::executor::current().ok();
+  let allow = ring.and_then(|executor| executor.reactor.try_borrow().ok()?.ring.allow);
+  let has = |op: &&OpInfo| allow.is_some_and(|allow| allow.has(op.opcode));
+  let allowed = OPS.iter().filter(has).map(|op| op.name).collect();
+  Error::NotAllowed { name: info(opcode).map_or("this operation", |op| op.name), allowed }
 }
 
 impl fmt::Display for Error {
@@ -104,6 +122,10 @@ impl fmt::Display for Error {
       }
       Error::UnsupportedOp { name, kernel } => {
         write!(f, "this kernel has no {name}: it came with Linux {kernel}")
+      }
+      Error::NotAllowed { name, allowed } => {
+        let list = allowed.join(", ");
+        write!(f, "EACCES: permission denied, {name} is not in the runtime's allow list ({list})")
       }
       Error::WrongRuntime => write!(f, "this belongs to another runtime"),
       Error::WrongThread => write!(f, "a ring may be used only by the thread that made it"),

@@ -1,10 +1,12 @@
-//! The driver over the kernel: set-up with step-down, enter, and the park protocol.
+//! The driver over the kernel: enter and the park protocol. How it is made: setup.rs.
 //! Pair: src/kernel.ts
 #![allow(unsafe_code)]
 
 use crate::cqe::Cqe;
 use crate::error::{Error, Result};
 use crate::ring::{Driver, Wait};
+use crate::setup::{blame, check, errno_of, limit_workers, refusal_of, restrict};
+pub use crate::setup::{setup, step_down, Options, RingFd, SetupFlags};
 use crate::sqe::Sqe;
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring};
@@ -13,148 +15,43 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{fence, Ordering};
 use std::time::Duration;
 
-// PAIR: Options
-/// How a ring is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-  /// SQ entries, rounded up to a power of two by the kernel. 1 to 32768.
-  pub entries: u32,
-  /// CQ entries; 0 is the default of four times the SQ.
-  pub cq_entries: u32,
-  /// Bytes of regions at most.
-  pub memory_limit: usize,
-}
-
-impl Default for Options {
-  fn default() -> Options {
-    Options { entries: 256, cq_entries: 0, memory_limit: usize::MAX }
-  }
-}
-
-/// The flags that a ring was made with, by the kernel's names without IORING_SETUP_.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SetupFlags {
-  pub single_issuer: bool,
-  pub defer_taskrun: bool,
-  pub coop_taskrun: bool,
-  pub taskrun_flag: bool,
-  pub submit_all: bool,
-  pub clamp: bool,
-  pub no_sqarray: bool,
-}
-
-impl SetupFlags {
-  // PAIR: only-rust SetupFlags.steps -- TypeScript asks for a ring and is told its flags
-  /// What is tried, best first. Each step leaves out what an older kernel does not know, so that
-  /// the EINVAL of any one flag ends at a set that works, at the latest at none.
-  pub fn steps() -> [SetupFlags; 6] {
-    let none = SetupFlags::default();
-    let clamp = SetupFlags { clamp: true, ..none };
-    let all = SetupFlags { submit_all: true, ..clamp };
-    let coop = SetupFlags { coop_taskrun: true, taskrun_flag: true, ..all };
-    let defer = SetupFlags { single_issuer: true, defer_taskrun: true, taskrun_flag: true, ..all };
-    [SetupFlags { no_sqarray: true, ..defer }, defer, coop, all, clamp, none]
-  }
-
-  /// The names of those set, for probe().
-  pub fn names(&self) -> Vec<&'static str> {
-    let all = [
-      ("SINGLE_ISSUER", self.single_issuer),
-      ("DEFER_TASKRUN", self.defer_taskrun),
-      ("COOP_TASKRUN", self.coop_taskrun),
-      ("TASKRUN_FLAG", self.taskrun_flag),
-      ("SUBMIT_ALL", self.submit_all),
-      ("CLAMP", self.clamp),
-      ("NO_SQARRAY", self.no_sqarray),
-    ];
-    all.iter().filter(|(_, set)| *set).map(|(name, _)| *name).collect()
-  }
-}
-
-/// One try at io_uring_setup(2).
-pub fn setup(entries: u32, cq_entries: u32, flags: SetupFlags) -> io::Result<IoUring> {
-  let mut builder = IoUring::builder();
-  // A forked child must not find our rings in its address space.
-  builder.dontfork();
-  if flags.single_issuer {
-    builder.setup_single_issuer();
-  }
-  if flags.defer_taskrun {
-    builder.setup_defer_taskrun();
-  }
-  if flags.coop_taskrun {
-    builder.setup_coop_taskrun();
-  }
-  if flags.taskrun_flag {
-    builder.setup_taskrun_flag();
-  }
-  if flags.submit_all {
-    builder.setup_submit_all();
-  }
-  if flags.clamp {
-    builder.setup_clamp();
-  }
-  if flags.no_sqarray {
-    builder.setup_no_sqarray();
-  }
-  if cq_entries > 0 {
-    builder.setup_cqsize(cq_entries);
-  }
-  builder.build(entries)
-}
-
-/// Steps down from the best flags on EINVAL, and to fewer entries on ENOMEM (old kernels count the
-/// ring against RLIMIT_MEMLOCK; some answered ENOMEM at random). `setup` is a parameter so that
-/// tests can refuse.
-pub fn step_down<R>(
-  options: &Options,
-  mut setup: impl FnMut(u32, u32, SetupFlags) -> io::Result<R>,
-) -> io::Result<(R, SetupFlags)> {
-  let mut entries = options.entries;
-  let mut steps = SetupFlags::steps().into_iter();
-  let mut flags = steps.next().expect("there are six");
-  loop {
-    // Multishot and bursts make more completions than submissions; overflow works, but is slow.
-    let cq_entries = if options.cq_entries > 0 { options.cq_entries } else { entries * 4 };
-    match setup(entries, cq_entries, flags) {
-      Ok(ring) => return Ok((ring, flags)),
-      Err(error) => match (error.raw_os_error(), steps.len()) {
-        (Some(libc::EINVAL), 1..) => flags = steps.next().expect("there is one more"),
-        (Some(libc::ENOMEM), _) if entries > 8 && options.cq_entries == 0 => entries /= 2,
-        _ => return Err(error),
-      },
-    }
-  }
-}
-
 // PAIR: Kernel
 /// The kernel's ring, its eventfd, and what it was made with.
 pub struct Kernel {
   ring: IoUring,
   eventfd: OwnedFd,
   flags: SetupFlags,
+  /// Entries since the last submit: what a polling thread has not been told of.
+  pushed: usize,
+  /// The last submit was a system call.
+  entered: bool,
 }
 
 impl Kernel {
   // PAIR: Kernel.open
   /// Makes a ring for this thread, with a registered eventfd whose notifications are off.
   pub fn open(options: &Options) -> Result<Kernel> {
-    if options.entries == 0 || options.entries > 32768 {
-      let text = format!("entries must be between 1 and 32768, got {}", options.entries);
-      return Err(Error::Invalid(text));
-    }
-    let (ring, flags) = step_down(options, setup).map_err(|error| refusal(&error))?;
+    check(options)?;
+    let (ring, flags) = step_down(options, setup).map_err(|error| refused(options, &error))?;
     let fd = eventfd()?;
     // SAFETY: I3: `fd` was made just now and belongs to nobody else.
     let eventfd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut kernel = Kernel { ring, eventfd, flags };
-    let submitter = kernel.ring.submitter();
-    submitter.register_eventfd(fd).map_err(|error| refusal(&error))?;
-    // Bounded workers do files, unbounded ones sockets and pipes. Best effort, Linux 5.15.
-    let mut workers = [4, 64];
-    let _ = submitter.register_iowq_max_workers(&mut workers);
+    let mut kernel = Kernel { ring, eventfd, flags, pushed: 0, entered: false };
+    kernel.ring.submitter().register_eventfd(fd).map_err(|error| refusal(&error))?;
+    limit_workers(&kernel.ring, options)?;
+    if let Some(allow) = options.allow {
+      let missing = kernel.missing();
+      let opcodes = crate::table::OPS.iter().map(|op| op.opcode);
+      let opcodes = opcodes.filter(|opcode| !missing.contains(&(*opcode as u8)));
+      restrict(&kernel.ring, allow, &opcodes.collect::<Vec<_>>())?;
+    }
     kernel.unpark();
     Ok(kernel)
+  }
+
+  /// For `Options::attach` of another ring, as long as this one is open.
+  pub fn fd(&self) -> RingFd {
+    RingFd(self.ring.as_raw_fd())
   }
 
   /// The eventfd that the reactor thread reads.
@@ -189,6 +86,56 @@ impl Kernel {
     opcodes.into_iter().zip(supported).filter(|(_, has)| !has).map(|(opcode, _)| opcode).collect()
   }
 
+  /// Submit for a ring with a polling thread: the tail has moved, so it sees the entries by itself.
+  /// An enter is needed only to wake it, to flush an overflow, or to wait.
+  ///
+  /// ```text
+  /// this thread                     polling thread
+  /// move the tail                   set SQ_NEED_WAKEUP
+  /// ----- full fence -----          ----- full fence -----
+  /// look at SQ_NEED_WAKEUP          look at the tail, sleep
+  /// ```
+  fn submit_polled(&mut self, wait: Wait) -> std::result::Result<usize, i32> {
+    let sq = self.ring.submission();
+    // The fence is in `need_wakeup`.
+    let (asleep, overflow) = (sq.need_wakeup(), sq.cq_overflow());
+    drop(sq);
+    self.entered = asleep || overflow || wait != Wait::No;
+    if self.entered {
+      let submitter = self.ring.submitter();
+      let mut flags = EnterFlags::empty();
+      flags.set(EnterFlags::SQ_WAKEUP, asleep);
+      flags.set(EnterFlags::GETEVENTS, overflow || wait != Wait::No);
+      let bits = flags.bits();
+      let entered = match wait {
+        // SAFETY: I1: no argument memory is passed; what the SQEs name is kept by the ring.
+        Wait::No => unsafe { submitter.enter::<libc::sigset_t>(0, 0, bits, None) },
+        // SAFETY: I1: as above.
+        Wait::Forever => unsafe { submitter.enter::<libc::sigset_t>(0, 1, bits, None) },
+        // It looks whether the thread sleeps as well.
+        Wait::For(limit) => {
+          let limit = Timespec::from(limit);
+          submitter.submit_with_args(1, &SubmitArgs::new().timespec(&limit))
+        }
+      };
+      entered.map_err(|error| errno_of(&error))?;
+    }
+    Ok(std::mem::take(&mut self.pushed))
+  }
+
+  /// A cancel finds only what the polling thread has taken. It takes all in one go; 20 ms are for a
+  /// machine with much else to do, and whatever is left is found by the next pass.
+  fn wait_until_taken(&mut self) {
+    let start = std::time::Instant::now();
+    while self.polled() && !self.ring.submission().is_empty() {
+      let _ = self.submit(Wait::No);
+      std::thread::yield_now();
+      if start.elapsed() > Duration::from_millis(20) {
+        break;
+      }
+    }
+  }
+
   fn sq_flags_pending(&mut self) -> bool {
     let sq = self.ring.submission();
     sq.taskrun() || sq.cq_overflow()
@@ -205,10 +152,15 @@ impl Driver for Kernel {
       // by the ring until the last CQE. Room was checked by the caller.
       unsafe { sq.push(sqe.entry()).expect("the ring checks for room") };
     }
+    self.pushed += sqes.len();
   }
 
   // PAIR: Kernel.submit
   fn submit(&mut self, wait: Wait) -> std::result::Result<usize, i32> {
+    if self.flags.sqpoll.is_some() {
+      return self.submit_polled(wait);
+    }
+    (self.pushed, self.entered) = (0, true);
     let queued = self.queued() as u32;
     let submitter = self.ring.submitter();
     let flags = EnterFlags::GETEVENTS;
@@ -224,7 +176,7 @@ impl Driver for Kernel {
         submitter.submit_with_args(1, &SubmitArgs::new().timespec(&limit))
       }
     };
-    result.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+    result.map_err(|error| errno_of(&error))
   }
 
   // PAIR: Kernel.reap
@@ -260,7 +212,9 @@ impl Driver for Kernel {
     fence(Ordering::SeqCst);
     // On other machines than x86 nothing orders the kernel's set of TASKRUN before its look at the
     // flag; one more enter does. Without TASKRUN_FLAG an enter is the only way to look as well.
-    if !cfg!(target_arch = "x86_64") || !self.flags.taskrun_flag {
+    // A polling thread has no task work of ours, and has its fence before it looks for waiters.
+    let blind = !cfg!(target_arch = "x86_64") || !self.flags.taskrun_flag;
+    if blind && !self.polled() {
       let _ = self.submit(Wait::No);
     }
     let empty = self.ring.completion().is_empty();
@@ -286,6 +240,9 @@ impl Driver for Kernel {
   }
 
   fn queued(&self) -> usize {
+    if self.polled() {
+      return self.pushed;
+    }
     // SAFETY: I6: as in `room`.
     unsafe { self.ring.submission_shared() }.len()
   }
@@ -299,7 +256,28 @@ impl Driver for Kernel {
     unsafe { self.ring.submission_shared() }.cq_overflow()
   }
 
+  fn polled(&self) -> bool {
+    self.flags.sqpoll.is_some()
+  }
+
+  fn entered(&self) -> bool {
+    self.entered
+  }
+
+  fn make_room(&mut self) -> std::result::Result<bool, i32> {
+    // Where completions wait they come first: older kernels take nothing while the CQ is full.
+    if self.room() > 0 || self.pending() {
+      return Ok(false);
+    }
+    let mut flags = EnterFlags::SQ_WAIT;
+    flags.set(EnterFlags::SQ_WAKEUP, self.ring.submission().need_wakeup());
+    // SAFETY: I1: no argument memory is passed; what the SQEs name is kept by the ring.
+    let waited = unsafe { self.ring.submitter().enter::<libc::sigset_t>(0, 0, flags.bits(), None) };
+    waited.map(|_| true).map_err(|error| errno_of(&error))
+  }
+
   fn cancel_all(&mut self) -> bool {
+    self.wait_until_taken();
     // One pass without waiting: what can be cancelled is; what runs in io-wq ends by itself (I7).
     // ENOENT: nothing was left; ETIME: something runs. Both are fine, the CQEs tell.
     let now = Timespec::new();
@@ -315,9 +293,17 @@ impl Drop for Kernel {
   }
 }
 
+/// A refusal of set-up: by a flag that the user named, or of every ring.
+fn refused(options: &Options, error: &io::Error) -> Error {
+  match blame(options, setup) {
+    Some(flag) => refusal_of(flag, errno_of(error)),
+    None => refusal(error),
+  }
+}
+
 /// An errno of set-up as the error a person can act on.
 fn refusal(error: &io::Error) -> Error {
-  let errno = error.raw_os_error().unwrap_or(libc::EIO);
+  let errno = errno_of(error);
   let (reason, advice) = crate::probe::explain(errno, &crate::probe::Surroundings::read());
   Error::Unavailable { reason, advice }
 }

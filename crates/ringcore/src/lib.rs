@@ -27,6 +27,7 @@ pub mod reactor;
 pub mod ring;
 pub mod runtime;
 mod settle;
+pub mod setup;
 pub mod slot;
 pub mod sqe;
 mod start;
@@ -37,9 +38,9 @@ pub mod wake;
 
 pub use error::{Error, Result};
 pub use join::{all, race};
-pub use kernel::Options;
 pub use probe::probe;
 pub use runtime::{run, spawn, yield_now, Runtime};
+pub use setup::{Allow, MaxWorkers, Options, RingFd, Sqpoll};
 pub use task::JoinHandle;
 pub use timer::{sleep, timeout};
 

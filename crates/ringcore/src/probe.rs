@@ -2,7 +2,8 @@
 //! Pair: src/probe.ts
 
 use crate::error::Error;
-use crate::kernel::{Kernel, Options};
+use crate::kernel::Kernel;
+use crate::setup::Options;
 use crate::table::OPS;
 
 /// What decides whether io_uring works, as far as a process can see it.
@@ -93,6 +94,43 @@ pub fn explain(errno: i32, around: &Surroundings) -> (String, String) {
   (reason, advice)
 }
 
+/// IORING_FEAT_* by name, bit by bit.
+pub const FEATURES: [&str; 18] = [
+  "SINGLE_MMAP",
+  "NODROP",
+  "SUBMIT_STABLE",
+  "RW_CUR_POS",
+  "CUR_PERSONALITY",
+  "FAST_POLL",
+  "POLL_32BITS",
+  "SQPOLL_NONFIXED",
+  "EXT_ARG",
+  "NATIVE_WORKERS",
+  "RSRC_TAGS",
+  "CQE_SKIP",
+  "LINKED_FILE",
+  "REG_REG_RING",
+  "RECVSEND_BUNDLE",
+  "MIN_TIMEOUT",
+  "RW_ATTR",
+  "NO_IOWAIT",
+];
+
+/// The names of the bits that io_uring_setup(2) sets; none where it is refused.
+#[allow(unsafe_code)]
+pub fn features() -> Vec<&'static str> {
+  // struct io_uring_params: the features are its sixth word.
+  let mut params = [0u32; 30];
+  // SAFETY: I1: the kernel fills a struct of this function's own during the call.
+  let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
+  if fd < 0 {
+    return Vec::new();
+  }
+  crate::ring::close_now(fd as i32);
+  let set = |bit: &usize| params[5] & 1 << bit != 0;
+  (0..FEATURES.len()).filter(set).map(|bit| FEATURES[bit]).collect()
+}
+
 // PAIR: Probe
 /// The answer of `probe()`.
 #[derive(Clone, Debug)]
@@ -103,6 +141,8 @@ pub struct Probe {
   pub around: Surroundings,
   /// IORING_SETUP_* flags that a ring gets here.
   pub flags: Vec<&'static str>,
+  /// IORING_FEAT_* of this kernel.
+  pub features: Vec<&'static str>,
   /// Operation name and whether this kernel has it.
   pub ops: Vec<(&'static str, bool)>,
 }
@@ -116,7 +156,8 @@ pub fn probe() -> Probe {
       let opcodes: Vec<u8> = OPS.iter().map(|op| op.witness as u8).collect();
       let ops = OPS.iter().map(|op| op.name).zip(kernel.supports(&opcodes)).collect();
       let flags = kernel.flags().names();
-      Probe { available: true, reason: None, advice: None, around, flags, ops }
+      let (reason, advice, features) = (None, None, features());
+      Probe { available: true, reason, advice, around, flags, features, ops }
     }
     Err(error) => {
       let (reason, advice) = match error {
@@ -125,7 +166,8 @@ pub fn probe() -> Probe {
       };
       let ops = OPS.iter().map(|op| (op.name, false)).collect();
       let (reason, advice) = (Some(reason), Some(advice));
-      Probe { available: false, reason, advice, around, flags: Vec::new(), ops }
+      let (flags, features) = (Vec::new(), Vec::new());
+      Probe { available: false, reason, advice, around, flags, features, ops }
     }
   }
 }

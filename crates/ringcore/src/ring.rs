@@ -16,8 +16,9 @@ use crate::driver::Closed;
 pub use crate::driver::{Driver, Wait};
 use crate::error::Result;
 pub use crate::input::{Input, Patch};
+use crate::setup::Allow;
 use crate::slot::{Held, Key, Lifecycle, Owner, Slots, OWNER_RING};
-use crate::sqe::{Sqe, IORING_OP_ASYNC_CANCEL};
+use crate::sqe::{Sqe, ERRNO_NOT_ALLOWED, IORING_OP_ASYNC_CANCEL};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -87,11 +88,14 @@ pub struct Ring {
   pub(crate) closed: bool,
   /// The kernel's thread takes entries when it likes (SQPOLL): inputs stay in their slots.
   pub(crate) polled: bool,
+  /// The only opcodes that may run; `None`: all. Refused here before the kernel refuses them.
+  pub allow: Option<Allow>,
 }
 
 impl Ring {
   /// A ring over a driver; regions take at most `memory_limit` bytes.
   pub fn new(driver: Box<dyn Driver>, memory_limit: usize) -> Result<Ring> {
+    let polled = driver.polled();
     Ok(Ring {
       driver,
       slots: Slots::default(),
@@ -109,13 +113,21 @@ impl Ring {
       fatal: None,
       woken: false,
       closed: false,
-      polled: false,
+      polled,
+      allow: None,
     })
   }
 
   // PAIR: Ring.push
   /// Takes an operation: into the SQ, or into the backlog when the SQ is full. Never refused (I5).
   pub fn push(&mut self, mut entry: Entry) -> Key {
+    let opcode = entry.sqe.opcode as u32;
+    if !self.allows(opcode) {
+      let key = self.slots.insert(entry.owner, entry.held, false);
+      self.in_flight += 1;
+      self.finish_locally(key, -((ERRNO_NOT_ALLOWED + opcode) as i32));
+      return key;
+    }
     let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(&entry.sqe);
     let (key, goes) = self.accept(&mut entry, direct);
     if goes {
@@ -189,18 +201,31 @@ impl Ring {
 
   // PAIR: Ring.submit
   /// Hands everything that fits to the kernel: own entries first, then the backlog in order.
-  pub fn submit(&mut self, wait: Wait) {
+  pub fn submit(&mut self, mut wait: Wait) {
     if self.fatal.is_some() {
       return;
     }
     self.fill();
+    if self.polled && self.waits() {
+      match self.driver.make_room() {
+        Ok(entered) => self.stats.enters += entered as u32,
+        Err(libc::EINTR) => {}
+        Err(errno) => return self.poison(errno),
+      }
+      self.fill();
+      // What waits here must get in before this thread may sleep: no enter takes it along.
+      if self.waits() {
+        wait = Wait::No;
+      }
+    }
     if self.driver.overflowed() {
       self.stats.overflows += 1;
     }
     self.stalled = false;
     loop {
-      self.stats.enters += 1;
-      match self.driver.submit(wait) {
+      let result = self.driver.submit(wait);
+      self.stats.enters += self.driver.entered() as u32;
+      match result {
         Ok(taken) => {
           self.stats.submitted += taken as u32;
           break;
@@ -266,8 +291,18 @@ impl Ring {
 
   /// Work that needs another submit or reap.
   pub fn more(&self) -> bool {
-    let waiting = !self.backlog.is_empty() || !self.own.is_empty() || self.driver.queued() > 0;
+    let waiting = self.waits() || self.driver.queued() > 0;
     !self.local.is_empty() || (self.fatal.is_none() && waiting)
+  }
+
+  /// Whether the allow list has an opcode.
+  pub(crate) fn allows(&self, opcode: u32) -> bool {
+    self.allow.is_none_or(|allow| allow.has(opcode))
+  }
+
+  /// Something is not in the SQ yet.
+  fn waits(&self) -> bool {
+    !self.backlog.is_empty() || !self.own.is_empty()
   }
 
   /// Something to submit, to run or to reap right now.

@@ -4,10 +4,13 @@
 use crate::error::Result;
 use crate::executor::{current, Entered, Executor};
 use crate::future::{Context, Future, Poll};
-use crate::kernel::{Kernel, Options};
+use crate::kernel::Kernel;
 use crate::reactor::Reactor;
 use crate::ring::{Driver, Ring, Stats};
+use crate::setup::{Options, RingFd};
+use crate::sqe::IORING_OP_READ;
 use crate::task::JoinHandle;
+use std::cell::Cell;
 use std::pin::{pin, Pin};
 use std::rc::Rc;
 
@@ -15,18 +18,31 @@ use std::rc::Rc;
 /// A ring of its own and the tasks on it. It belongs to the thread that made it (I6).
 pub struct Runtime {
   executor: Rc<Executor>,
+  fd: Cell<Option<RingFd>>,
 }
 
 impl Runtime {
   /// A runtime on the kernel's ring.
   pub fn new(options: Options) -> Result<Runtime> {
-    Runtime::with_driver(Box::new(Kernel::open(&options)?), options)
+    // The wake-up of a blocking park is a read of the runtime's own.
+    let allow = options.allow.map(|allow| allow.with(IORING_OP_READ));
+    let kernel = Kernel::open(&Options { allow, ..options })?;
+    let fd = kernel.fd();
+    let runtime = Runtime::with_driver(Box::new(kernel), options)?;
+    runtime.fd.set(Some(fd));
+    Ok(runtime)
   }
 
   /// A runtime on any driver; the tests use the mock.
   pub fn with_driver(driver: Box<dyn Driver>, options: Options) -> Result<Runtime> {
-    let ring = Ring::new(driver, options.memory_limit)?;
-    Ok(Runtime { executor: Executor::new(Reactor::new(ring))? })
+    let mut ring = Ring::new(driver, options.memory_limit)?;
+    ring.allow = options.allow;
+    Ok(Runtime { executor: Executor::new(Reactor::new(ring))?, fd: Cell::new(None) })
+  }
+
+  /// For `Options::attach` of another runtime; `None` once this one is closed.
+  pub fn ring_fd(&self) -> Option<RingFd> {
+    self.fd.get()
   }
 
   // PAIR: Runtime.run
@@ -63,6 +79,7 @@ impl Runtime {
   // PAIR: Runtime.close
   /// Aborts all tasks and closes the ring (I7). `Drop` does the same.
   pub fn close(&self) -> bool {
+    self.fd.set(None);
     self.executor.close()
   }
 }

@@ -285,6 +285,8 @@ constants! { SQE_CONSTANTS;
   MSG_FLAGS = 8;
   /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
   ERRNO_UNSUPPORTED_OP = 4000;
+  /// With the opcode added, as a negative result: the operation is not in the ring's allow list.
+  ERRNO_NOT_ALLOWED = 4096;
   /// In `D_REGION`: the operation moves no bytes.
   NO_REGION = 0xffff_ffff;
   /// In `D_TICKET`: nobody waits for the completion.

@@ -24,6 +24,10 @@ impl Border {
     if !self.missing.is_empty() && self.missing.contains(&(d[D_OPCODE as usize] as u8)) {
       return Err(ERRNO_UNSUPPORTED_OP as i32);
     }
+    let opcode = d[D_OPCODE as usize];
+    if !self.ring.allows(opcode) && crate::table::info(opcode).is_some() {
+      return Err((ERRNO_NOT_ALLOWED + opcode) as i32);
+    }
     Ok(())
   }
 
