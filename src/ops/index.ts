@@ -8,7 +8,7 @@ import type { Op } from '../op.ts';
 import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from '../sqe.ts';
 import { PathOps } from './paths.ts';
 
-export { AT_FDCWD, type PathLike } from './paths.ts';
+export { AT_FDCWD, type OpenHow, type PathLike, type StatxOptions } from './paths.ts';
 
 /** One constructor per opcode. Wrong arguments throw here; nothing happens before a poll. */
 export class Ops extends PathOps {
