@@ -20,6 +20,10 @@ export class Ops extends PathOps {
    * as well, after the chain's last completion. Views of the same bytes share them: what a read
    * brings a later write sends.
    *
+   * Linux goes on behind a failed fsync, ftruncate, fallocate, statx, unlinkat, renameat, mkdirat,
+   * symlinkat or linkat: the chain rejects, but what follows has run. Await these before a step
+   * that depends on them.
+   *
    * Man: io_uring_linked_requests(7). Kernel: 5.3.
    */
   link<T extends readonly Linkable<unknown>[]>(...operations: T): Chain<T> {

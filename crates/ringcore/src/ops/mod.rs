@@ -24,6 +24,9 @@ use std::time::Duration;
 /// bytes than it was asked for, ends the chain: those behind it never run and end with
 /// `Error::Abort`. Every operation gives its own result.
 ///
+/// Linux goes on behind a failed fsync, ftruncate, fallocate, statx, unlinkat, renameat, mkdirat,
+/// symlinkat or linkat. Await these before a step that depends on them.
+///
 /// Man: io_uring_linked_requests(7). Kernel: 5.3.
 pub fn link<M: Members>(operations: M) -> Chain<M> {
   Chain::new(operations, false)
