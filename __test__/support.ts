@@ -66,6 +66,19 @@ export async function failure(
   throw new Error('it did not fail');
 }
 
+/** Fails as node's own call does, in every word. */
+export async function alike(
+  t: ExecutionContext,
+  outcome: PromiseLike<unknown>,
+  call: () => void,
+): Promise<void> {
+  const error = await failure(outcome);
+  const expected = t.throws(call) as NodeJS.ErrnoException & { dest?: string };
+  for (const key of ['message', 'code', 'errno', 'syscall', 'path', 'dest'] as const) {
+    t.is((error as typeof expected)[key], expected[key], `${key} of ${expected.message}`);
+  }
+}
+
 /** The garbage collector, without a flag of the process. */
 export function collector(): () => void {
   setFlagsFromString('--expose-gc');

@@ -5,9 +5,10 @@
 import { fileURLToPath } from 'node:url';
 import { gone } from './buffer.ts';
 import { checkInteger, DetachedError, rangeError, typeError, valueError } from './error.ts';
+import type { TransferOptions } from './op.ts';
 
-export function checkFd(fd: unknown): number {
-  return checkInteger('fd', fd, 0, 0x7fffffff);
+export function checkFd(fd: unknown, name = 'fd'): number {
+  return checkInteger(name, fd, 0, 0x7fffffff);
 }
 
 export function checkView(name: string, view: unknown): ArrayBufferView {
@@ -18,14 +19,25 @@ export function checkView(name: string, view: unknown): ArrayBufferView {
   return view;
 }
 
-export function checkOffset(offset: unknown): number | bigint {
+/** A position in a file; `least` -1: the file position as well. */
+export function checkOffset(offset: unknown, name = 'offset', least = -1): number | bigint {
   if (typeof offset === 'bigint') {
-    if (offset < -1n || offset > 0x7fffffffffffffffn) {
-      throw rangeError('offset', '>= -1n and <= 2n ** 63n - 1n', offset);
+    if (offset < least || offset > 0x7fffffffffffffffn) {
+      throw rangeError(name, `>= ${least}n and <= 2n ** 63n - 1n`, offset);
     }
     return offset;
   }
-  return checkInteger('offset', offset, -1, Number.MAX_SAFE_INTEGER);
+  return checkInteger(name, offset, least, Number.MAX_SAFE_INTEGER);
+}
+
+/** Flags of a system call; the kernel judges them. */
+export function checkFlags(name: string, flags: unknown): number {
+  return checkInteger(name, flags, 0, 0x7fffffff);
+}
+
+export function checkRwFlags(options: TransferOptions | undefined): number {
+  const flags = options?.rwFlags;
+  return flags === undefined ? 0 : checkFlags('options.rwFlags', flags);
 }
 
 /** Milliseconds of a timer. */
@@ -37,17 +49,17 @@ export function checkMs(ms: unknown): number {
   return ms;
 }
 
-export function checkPath(path: unknown): string | Uint8Array {
+export function checkPath(path: unknown, argument = 'path'): string | Uint8Array {
   const name = path instanceof URL ? fileURLToPath(path) : path;
   if (typeof name === 'string') {
-    if (name.includes('\0')) throw valueError('path', NO_NUL, name);
+    if (name.includes('\0')) throw valueError(argument, NO_NUL, name);
     return name;
   }
   if (name instanceof Uint8Array) {
-    if (name.includes(0)) throw valueError('path', NO_NUL, Buffer.from(name).toString());
+    if (name.includes(0)) throw valueError(argument, NO_NUL, Buffer.from(name).toString());
     return new Uint8Array(name); // A copy: the caller may change it before the first poll.
   }
-  throw typeError('path', 'of type string or an instance of Buffer or URL', path);
+  throw typeError(argument, 'of type string or an instance of Buffer or URL', path);
 }
 
 const NO_NUL = 'must be a string, Uint8Array, or URL without null bytes';

@@ -2,7 +2,7 @@
 // Pair: crates/ringcore/src/error.rs
 
 import { getSystemErrorMap } from 'node:util';
-import { OPS } from './table.ts';
+import { OPS, type OpInfo } from './table.ts';
 
 /** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
 export const DEBUG: boolean = variable('RINGCORE_DEBUG') === '1';
@@ -115,8 +115,10 @@ export function wrongRuntimeError(what: string): RingcoreError {
 }
 
 /** This kernel lacks one operation; the others go on. */
-export function unsupportedError(syscall: string): RingcoreError {
-  const info = OPS.find((op) => op.syscall === syscall);
+export function unsupportedError(syscall: string, opcode?: number): RingcoreError {
+  const same = (op: OpInfo) =>
+    opcode === undefined ? op.syscall === syscall : op.opcode === opcode;
+  const info = OPS.find(same);
   const text = `This kernel has no ${info?.name ?? syscall}: it came with Linux ${info?.kernel}`;
   return new RingcoreError('ERR_RINGCORE_UNSUPPORTED_OP', text);
 }

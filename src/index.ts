@@ -7,6 +7,7 @@ import { probe as ask, type Probe } from './probe.ts';
 import { existing } from './runtime.ts';
 
 export type { Chain, Limited, Linkable, LinkedValues } from './chain.ts';
+export { constants } from './constants.ts';
 export {
   AbortError,
   DetachedError,
@@ -18,12 +19,20 @@ export {
 export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
 export { type Awaitable, all, race } from './join.ts';
-export type { Fd, NopOptions, Op, OpOptions } from './op.ts';
+export type { Fd, NopOptions, Op, OpOptions, TransferOptions } from './op.ts';
 export type { TimeoutOptions } from './ops/basic.ts';
-export { AT_FDCWD, type Ops, op, type PathLike } from './ops/index.ts';
+export {
+  AT_FDCWD,
+  type OpenHow,
+  type Ops,
+  op,
+  type PathLike,
+  type StatxOptions,
+} from './ops/index.ts';
 export type { Probe } from './probe.ts';
 export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
 export type { MaxWorkers, Options, Sqpoll } from './setup.ts';
+export type { Statx, Timestamp } from './statx.ts';
 export { JoinHandle, type TaskSource } from './task.ts';
 export { sleep, Timer, timeout } from './timer.ts';
 

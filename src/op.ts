@@ -39,6 +39,12 @@ export interface OpOptions {
 /** A file descriptor, as operations take it. */
 export type Fd = number;
 
+/** Options of operations that move bytes of a file. */
+export interface TransferOptions extends OpOptions {
+  /** RWF_* of `constants`, see preadv2(2); the kernel judges them. Default 0. */
+  rwFlags?: number | undefined;
+}
+
 /** Options of `op.nop`. */
 export interface NopOptions extends OpOptions {
   /** The nop completes with this: at least 0, or a negative errno. For tests. Kernel: 6.11. */
@@ -109,6 +115,11 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   protected abstract value(res: number, ring: Ring): T;
   /** The system call's name, for errors. */
   protected abstract get syscall(): string;
+  /** Its opcode, where the system call's name alone does not say which operation it is. */
+  protected get operation(): number | undefined {
+    return undefined;
+  }
+
   /** The path it is about, for errors. */
   protected get path(): string | undefined {
     return undefined;
@@ -245,7 +256,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
         const allowed = (this.runtime as Runtime).allowed ?? [];
         return notAllowedError(errno - ERRNO_NOT_ALLOWED, this.syscall, allowed);
       }
-      if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall);
+      if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall, this.operation);
       return errnoError(errno, this.syscall, this.path, this.dest);
     };
     // A task's poll has frames worth keeping, a delivery has not.

@@ -176,7 +176,7 @@ export const OPS: readonly OpInfo[] = [
     opcode: 21,
     kernel: '5.6',
     opens: false,
-    syscall: 'statx',
+    syscall: 'stat',
     man: 'statx(2)',
   },
   {

@@ -30,6 +30,10 @@ export interface Fields {
   readonly input?: Uint8Array;
   /** One or two checked paths, for the inputs area and for errors. */
   readonly paths?: readonly (string | Uint8Array)[];
+  /** Errors do not name the paths: they are empty, it is about the descriptor. */
+  readonly unnamed?: boolean;
+  /** Bytes of a region that the kernel writes and the result is read from (I2). */
+  readonly output?: number;
 }
 
 /** An operation that moves no bytes: its fields, and how its result is read. */
@@ -37,14 +41,14 @@ export class FieldsOp<T> extends Op<T> {
   private readonly opcode: number;
   private readonly call: string;
   protected readonly fields: Fields;
-  private readonly read: (res: number) => T;
+  private readonly read: (res: number, output: Uint8Array) => T;
 
   constructor(
     runtime: Runtime | null,
     opcode: number,
     syscall: string,
     fields: Fields,
-    read: (res: number) => T,
+    read: (res: number, output: Uint8Array) => T,
     options: OpOptions | undefined,
   ) {
     super(runtime, options);
@@ -58,8 +62,13 @@ export class FieldsOp<T> extends Op<T> {
     return this.call;
   }
 
+  protected override get operation(): number {
+    return this.opcode;
+  }
+
   protected override get path(): string | undefined {
-    const path = this.fields.paths?.[0];
+    const { paths, unnamed } = this.fields;
+    const path = unnamed === true ? undefined : paths?.[0];
     return path === undefined ? undefined : pathText(path);
   }
 
@@ -70,12 +79,13 @@ export class FieldsOp<T> extends Op<T> {
 
   override prepare(ring: Ring, ticket: number): void {
     const { fd = -1, length = 0, offset = 0, word0 = 0, addr = 0, region } = this.fields;
-    const { ioprio = 0, fileIndex = 0 } = this.fields;
+    const { ioprio = 0, fileIndex = 0, output } = this.fields;
     const [lo, hi] = [low(offset), high(offset)];
     const input = this.input();
     // Inputs first: they may send out what was written so far.
     const from = input === undefined ? 0 : ring.input(input);
-    const id = region ?? NO_REGION;
+    if (output !== undefined) this.region = ring.regions.hold(output);
+    const id = output !== undefined ? this.region : (region ?? NO_REGION);
     ring.border.start(this.opcode, ticket, fd, id, 0, length, lo, hi, word0, low(addr), 0);
     ring.border.extra(ioprio, high(addr), from, input?.length ?? 0, fileIndex);
   }
@@ -96,8 +106,9 @@ export class FieldsOp<T> extends Op<T> {
     return Buffer.concat([bytes, NUL]);
   }
 
-  protected override value(res: number): T {
-    return this.read(res);
+  protected override value(res: number, ring: Ring): T {
+    const written = this.fields.output === undefined ? undefined : ring.regions.views[this.region];
+    return this.read(res, written ?? NUL);
   }
 }
 

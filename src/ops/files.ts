@@ -3,25 +3,29 @@
 
 import { high, low } from '../border.ts';
 import { bytesOf } from '../buffer.ts';
-import { checkFd, checkOffset, checkView } from '../check.ts';
-import { DetachedError } from '../error.ts';
-import { type Fd, Op, type OpOptions } from '../op.ts';
+import { checkFd, checkFlags, checkOffset, checkRwFlags, checkView } from '../check.ts';
+import { checkInteger, DetachedError } from '../error.ts';
+import { type Fd, Op, type OpOptions, type TransferOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
 import {
-  INLINE_READ,
+  IORING_FSYNC_DATASYNC,
   IORING_OP_CLOSE,
+  IORING_OP_FADVISE,
+  IORING_OP_FALLOCATE,
+  IORING_OP_FSYNC,
+  IORING_OP_FTRUNCATE,
   IORING_OP_READ,
-  IORING_OP_READ_FIXED,
+  IORING_OP_READV,
+  IORING_OP_SPLICE,
+  IORING_OP_TEE,
   IORING_OP_WRITE,
-  IOSQE_ASYNC,
+  IORING_OP_WRITEV,
   MAX_TRANSFER,
 } from '../sqe.ts';
 import { BasicOps } from './basic.ts';
-import { FieldsOp, nothing } from './fields.ts';
-
-/** Opcodes that fill the view; the others send it. */
-const READS = (1 << IORING_OP_READ) | (1 << IORING_OP_READ_FIXED);
+import { FieldsOp, nothing, same } from './fields.ts';
+import { fills, large, VectorOp } from './vectors.ts';
 
 // PAIR: TransferOp
 /** Moves the bytes of one view. */
@@ -30,6 +34,7 @@ export class TransferOp extends Op<number> {
   private readonly fd: number;
   readonly view: ArrayBufferView;
   private readonly offset: number | bigint;
+  private readonly rwFlags: number;
   /** First byte of the view in its region; not 0 in a chain that shares one. */
   private from = 0;
 
@@ -39,22 +44,27 @@ export class TransferOp extends Op<number> {
     fd: Fd,
     view: ArrayBufferView,
     offset: number | bigint,
-    options?: OpOptions,
+    options?: TransferOptions,
   ) {
     super(runtime, options);
     this.opcode = opcode;
     this.fd = this.descriptor(fd);
     this.view = checkView('buffer', view);
     this.offset = checkOffset(offset);
+    this.rwFlags = checkRwFlags(options);
   }
 
   protected get syscall(): string {
     return this.reads ? 'read' : 'write';
   }
 
+  protected override get operation(): number {
+    return this.opcode;
+  }
+
   /** Whether the kernel writes the bytes. */
   get reads(): boolean {
-    return (READS & (1 << this.opcode)) !== 0;
+    return fills(this.opcode);
   }
 
   /** A chain has placed its bytes: another member has, or had, the same ones. */
@@ -64,7 +74,7 @@ export class TransferOp extends Op<number> {
   }
 
   override prepare(ring: Ring, ticket: number): void {
-    const { opcode, fd, offset, reads } = this;
+    const { opcode, fd, offset, reads, rwFlags } = this;
     checkView('buffer', this.view); // It may be gone since the call.
     const length = Math.min(this.view.byteLength, MAX_TRANSFER);
     // A shared region was filled by the chain.
@@ -76,11 +86,11 @@ export class TransferOp extends Op<number> {
         view.set(length === bytes.length ? bytes : bytes.subarray(0, length));
       }
     }
-    // A cached read runs on the calling thread: long ones go to io-wq (I8).
-    const flags = reads && length > INLINE_READ ? IOSQE_ASYNC : 0;
+    const flags = large(opcode, rwFlags, length);
     const lo = low(offset);
     const hi = high(offset);
-    ring.border.start(opcode, ticket, fd, this.region, this.from, length, lo, hi, 0, 0, flags);
+    const { region, from } = this;
+    ring.border.start(opcode, ticket, fd, region, from, length, lo, hi, rwFlags, 0, flags);
   }
 
   protected override value(res: number, ring: Ring): number {
@@ -109,7 +119,7 @@ export class FileOps extends BasicOps {
     fd: Fd,
     buffer: ArrayBufferView,
     offset: number | bigint = -1,
-    options?: OpOptions,
+    options?: TransferOptions,
   ): Op<number> {
     return new TransferOp(this.runtime, IORING_OP_READ, fd, buffer, offset, options);
   }
@@ -125,9 +135,167 @@ export class FileOps extends BasicOps {
     fd: Fd,
     buffer: ArrayBufferView,
     offset: number | bigint = -1,
-    options?: OpOptions,
+    options?: TransferOptions,
   ): Op<number> {
     return new TransferOp(this.runtime, IORING_OP_WRITE, fd, buffer, offset, options);
+  }
+
+  // PAIR: readv
+  /**
+   * Reads into several buffers, one after the other: at most 1 MiB in all. No buffers are 0 bytes.
+   * Otherwise as `read`.
+   *
+   * Man: io_uring_prep_readv(3), preadv2(2). Kernel: 5.1.
+   */
+  readv(
+    fd: Fd,
+    buffers: readonly ArrayBufferView[],
+    offset: number | bigint = -1,
+    options?: TransferOptions,
+  ): Op<number> {
+    return new VectorOp(this.runtime, IORING_OP_READV, fd, buffers, offset, options);
+  }
+
+  // PAIR: writev
+  /**
+   * Writes several buffers, one after the other: at most 1 MiB in all. Otherwise as `write`.
+   *
+   * Man: io_uring_prep_writev(3), pwritev2(2). Kernel: 5.1.
+   */
+  writev(
+    fd: Fd,
+    buffers: readonly ArrayBufferView[],
+    offset: number | bigint = -1,
+    options?: TransferOptions,
+  ): Op<number> {
+    return new VectorOp(this.runtime, IORING_OP_WRITEV, fd, buffers, offset, options);
+  }
+
+  // PAIR: fsync
+  /**
+   * Brings a file's data and metadata to the disk.
+   *
+   * Man: io_uring_prep_fsync(3), fsync(2). Kernel: 5.1.
+   */
+  fsync(fd: Fd, options?: OpOptions): Op<void> {
+    const fields = { fd: checkFd(fd) };
+    return new FieldsOp(this.runtime, IORING_OP_FSYNC, 'fsync', fields, nothing, options);
+  }
+
+  // PAIR: fdatasync
+  /**
+   * Brings a file's data to the disk, and what metadata is needed to find it again.
+   *
+   * Man: io_uring_prep_fsync(3), fdatasync(2). Kernel: 5.1.
+   */
+  fdatasync(fd: Fd, options?: OpOptions): Op<void> {
+    const fields = { fd: checkFd(fd), word0: IORING_FSYNC_DATASYNC };
+    return new FieldsOp(this.runtime, IORING_OP_FSYNC, 'fdatasync', fields, nothing, options);
+  }
+
+  // PAIR: ftruncate
+  /**
+   * Sets the length of a file in bytes; what is new are zeros.
+   *
+   * Man: io_uring_prep_ftruncate(3), ftruncate(2). Kernel: 6.9.
+   */
+  ftruncate(fd: Fd, length: number | bigint = 0, options?: OpOptions): Op<void> {
+    const fields = { fd: checkFd(fd), offset: checkOffset(length, 'length', 0) };
+    return new FieldsOp(this.runtime, IORING_OP_FTRUNCATE, 'ftruncate', fields, nothing, options);
+  }
+
+  // PAIR: fallocate
+  /**
+   * Reserves, frees, zeroes or moves `length` bytes of a file at `offset`; `mode` is FALLOC_FL_* of
+   * `constants`.
+   *
+   * Man: io_uring_prep_fallocate(3), fallocate(2). Kernel: 5.6.
+   */
+  fallocate(
+    fd: Fd,
+    mode: number,
+    offset: number | bigint,
+    length: number | bigint,
+    options?: OpOptions,
+  ): Op<void> {
+    const fields = {
+      fd: checkFd(fd),
+      length: checkFlags('mode', mode),
+      offset: checkOffset(offset, 'offset', 0),
+      addr: checkOffset(length, 'length', 0),
+    };
+    return new FieldsOp(this.runtime, IORING_OP_FALLOCATE, 'fallocate', fields, nothing, options);
+  }
+
+  // PAIR: fadvise
+  /**
+   * Says how `length` bytes at `offset` will be used (0: all up to the end); `advice` is
+   * POSIX_FADV_* of `constants`. A length of 4 GiB or more needs Linux 6.11.
+   *
+   * Man: io_uring_prep_fadvise(3), posix_fadvise(2). Kernel: 5.6.
+   */
+  fadvise(
+    fd: Fd,
+    offset: number | bigint,
+    length: number | bigint,
+    advice: number,
+    options?: OpOptions,
+  ): Op<void> {
+    const bytes = checkOffset(length, 'length', 0);
+    // The long length has a field of its own, which older kernels want to be 0.
+    const size = bytes < 2 ** 32 ? { length: Number(bytes) } : { addr: bytes };
+    const fields = {
+      fd: checkFd(fd),
+      offset: checkOffset(offset, 'offset', 0),
+      word0: checkFlags('advice', advice),
+      ...size,
+    };
+    return new FieldsOp(this.runtime, IORING_OP_FADVISE, 'fadvise', fields, nothing, options);
+  }
+
+  // PAIR: splice
+  /**
+   * Moves `length` bytes between two files, one of which is a pipe, on a worker thread. An offset
+   * of -1 is the file position, and what a pipe must have. `flags` is SPLICE_F_* of `constants`.
+   * Resolves to the count, which may be short; 0 is the end.
+   *
+   * Man: io_uring_prep_splice(3), splice(2). Kernel: 5.7.
+   */
+  splice(
+    from: Fd,
+    fromOffset: number | bigint,
+    to: Fd,
+    toOffset: number | bigint,
+    length: number,
+    flags = 0,
+    options?: OpOptions,
+  ): Op<number> {
+    const fields = {
+      fd: checkFd(to, 'to'),
+      fileIndex: checkFd(from, 'from'),
+      addr: checkOffset(fromOffset, 'fromOffset'),
+      offset: checkOffset(toOffset, 'toOffset'),
+      length: checkInteger('length', length, 0, 0xffffffff),
+      word0: checkFlags('flags', flags),
+    };
+    return new FieldsOp(this.runtime, IORING_OP_SPLICE, 'splice', fields, same, options);
+  }
+
+  // PAIR: tee
+  /**
+   * Copies at most `length` bytes from one pipe to another, on a worker thread; the first pipe
+   * keeps them. `flags` is SPLICE_F_* of `constants`. Resolves to the count.
+   *
+   * Man: io_uring_prep_tee(3), tee(2). Kernel: 5.8.
+   */
+  tee(from: Fd, to: Fd, length: number, flags = 0, options?: OpOptions): Op<number> {
+    const fields = {
+      fd: checkFd(to, 'to'),
+      fileIndex: checkFd(from, 'from'),
+      length: checkInteger('length', length, 0, 0xffffffff),
+      word0: checkFlags('flags', flags),
+    };
+    return new FieldsOp(this.runtime, IORING_OP_TEE, 'tee', fields, same, options);
   }
 
   // PAIR: close

@@ -8,7 +8,7 @@ import type { Op } from '../op.ts';
 import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from '../sqe.ts';
 import { PathOps } from './paths.ts';
 
-export { AT_FDCWD, type PathLike } from './paths.ts';
+export { AT_FDCWD, type OpenHow, type PathLike, type StatxOptions } from './paths.ts';
 
 /** One constructor per opcode. Wrong arguments throw here; nothing happens before a poll. */
 export class Ops extends PathOps {
@@ -19,6 +19,10 @@ export class Ops extends PathOps {
    * Resolves to all values; rejects with the error of the one that failed. Each operation settles
    * as well, after the chain's last completion. Views of the same bytes share them: what a read
    * brings a later write sends.
+   *
+   * Linux goes on behind a failed fsync, ftruncate, fallocate, statx, unlinkat, renameat, mkdirat,
+   * symlinkat or linkat: the chain rejects, but what follows has run. Await these before a step
+   * that depends on them.
    *
    * Man: io_uring_linked_requests(7). Kernel: 5.3.
    */

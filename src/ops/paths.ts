@@ -1,12 +1,28 @@
 // Operations on paths.
 // Pair: crates/ringcore/src/ops/paths.rs
 
-import { checkPath } from '../check.ts';
-import { checkInteger } from '../error.ts';
+import { constants as files } from 'node:fs';
+import { checkFlags, checkPath } from '../check.ts';
+import { constants } from '../constants.ts';
+import { checkInteger, typeError } from '../error.ts';
 import type { Op, OpOptions } from '../op.ts';
-import { IORING_OP_OPENAT } from '../sqe.ts';
-import { FieldsOp, same } from './fields.ts';
+import {
+  IORING_OP_LINKAT,
+  IORING_OP_MKDIRAT,
+  IORING_OP_OPENAT,
+  IORING_OP_OPENAT2,
+  IORING_OP_RENAMEAT,
+  IORING_OP_STATX,
+  IORING_OP_SYMLINKAT,
+  IORING_OP_UNLINKAT,
+  STATX_BYTES,
+} from '../sqe.ts';
+import { decode, type Statx } from '../statx.ts';
+import { type Fields, FieldsOp, nothing, same } from './fields.ts';
 import { FileOps } from './files.ts';
+
+const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, STATX_BTIME } =
+  constants;
 
 /** The directory "the current one", for paths relative to it. */
 export const AT_FDCWD = -100;
@@ -14,12 +30,58 @@ export const AT_FDCWD = -100;
 /** A path as operations take it. */
 export type PathLike = string | Uint8Array | URL;
 
-function checkDirfd(dirfd: unknown): number {
-  return checkInteger('dirfd', dirfd, -0x80000000, 0x7fffffff);
+function checkDirfd(dirfd: unknown, name = 'dirfd'): number {
+  return checkInteger(name, dirfd, -0x80000000, 0x7fffffff);
 }
 
 function checkMode(mode: unknown): number {
   return checkInteger('mode', mode, 0, 0o7777);
+}
+
+// PAIR: OpenHow
+/** struct open_how: how `op.openat2` opens. */
+export interface OpenHow {
+  /** O_* of `fs.constants`; unknown bits are EINVAL. Default 0. */
+  flags?: number | undefined;
+  /** Permissions of a new file. Default 0o666 where one can come to be, otherwise 0. */
+  mode?: number | undefined;
+  /** RESOLVE_* of `constants`. Default 0. */
+  resolve?: number | undefined;
+}
+
+/** Options of `op.statx`. */
+export interface StatxOptions extends OpOptions {
+  /** Fields of 64 bits are bigints. Default false: numbers. */
+  bigint?: boolean | undefined;
+}
+
+/** The 24 bytes of struct open_how. */
+function howBytes(how: OpenHow): Uint8Array {
+  if (typeof how !== 'object' || how === null) throw typeError('how', 'of type object', how);
+  const { flags = 0, resolve = 0 } = how;
+  const word = (name: string, value: unknown) =>
+    BigInt(checkInteger(`how.${name}`, value, 0, Number.MAX_SAFE_INTEGER));
+  const words = [word('flags', flags), 0n, word('resolve', resolve)];
+  // O_TMPFILE without its O_DIRECTORY.
+  const makes = (flags & (files.O_CREAT | 0o20000000)) !== 0;
+  words[1] = word('mode', how.mode ?? (makes ? 0o666 : 0));
+  return new Uint8Array(BigUint64Array.from(words).buffer);
+}
+
+/** What renameat and linkat have in common. */
+function twoPaths(
+  fromDirfd: number,
+  from: PathLike,
+  toDirfd: number,
+  to: PathLike,
+  flags: number,
+): Fields {
+  return {
+    fd: checkDirfd(fromDirfd, 'fromDirfd'),
+    length: checkDirfd(toDirfd, 'toDirfd'),
+    paths: [checkPath(from, 'from'), checkPath(to, 'to')],
+    word0: checkFlags('flags', flags),
+  };
 }
 
 /** Operations on paths. */
@@ -40,10 +102,150 @@ export class PathOps extends FileOps {
   ): Op<number> {
     const fields = {
       fd: checkDirfd(dirfd),
-      word0: checkInteger('flags', flags, 0, 0x7fffffff),
+      word0: checkFlags('flags', flags),
       length: checkMode(mode),
       paths: [checkPath(path)],
     };
     return new FieldsOp(this.runtime, IORING_OP_OPENAT, 'open', fields, same, options);
+  }
+
+  // PAIR: openat2
+  /**
+   * Opens `path` relative to `dirfd` under the rules of `how.resolve`: RESOLVE_BENEATH fails with
+   * EXDEV where the path leaves the directory. Always O_CLOEXEC. Resolves to a descriptor, the
+   * caller's to close (I3).
+   *
+   * Man: io_uring_prep_openat2(3), openat2(2). Kernel: 5.6.
+   */
+  openat2(dirfd: number, path: PathLike, how: OpenHow = {}, options?: OpOptions): Op<number> {
+    const fields = { fd: checkDirfd(dirfd), input: howBytes(how), paths: [checkPath(path)] };
+    return new FieldsOp(this.runtime, IORING_OP_OPENAT2, 'open', fields, same, options);
+  }
+
+  // PAIR: statx
+  /**
+   * Asks for the metadata of `path`, relative to `dirfd`: `mask` is STATX_*, `flags` AT_* of
+   * `constants`. With AT_EMPTY_PATH and an empty path it is about `dirfd` itself, whatever it is.
+   * Resolves to a `Statx`; `{ bigint: true }` makes bigints of its fields of 64 bits.
+   *
+   * Man: io_uring_prep_statx(3), statx(2). Kernel: 5.6.
+   */
+  statx(
+    dirfd: number,
+    path: PathLike,
+    flags: number | undefined,
+    mask: number | undefined,
+    options: StatxOptions & { bigint: true },
+  ): Op<Statx<bigint>>;
+  statx(
+    dirfd: number,
+    path: PathLike,
+    flags?: number,
+    mask?: number,
+    options?: StatxOptions & { bigint?: false | undefined },
+  ): Op<Statx>;
+  statx(
+    dirfd: number,
+    path: PathLike,
+    flags = 0,
+    mask: number = STATX_BASIC_STATS | STATX_BTIME,
+    options?: StatxOptions,
+  ): Op<Statx<number | bigint>> {
+    const [fd, name, word0] = [checkDirfd(dirfd), checkPath(path), checkFlags('flags', flags)];
+    const unnamed = name.length === 0 && (flags & AT_EMPTY_PATH) !== 0;
+    const follows = (flags & AT_SYMLINK_NOFOLLOW) === 0;
+    const call = unnamed ? 'fstat' : follows ? 'stat' : 'lstat';
+    const bigint = options?.bigint ?? false;
+    if (typeof bigint !== 'boolean') throw typeError('options.bigint', 'of type boolean', bigint);
+    const fields = {
+      fd,
+      paths: [name],
+      unnamed,
+      word0,
+      length: checkInteger('mask', mask, 0, 0xffffffff),
+      output: STATX_BYTES,
+    };
+    const read = (_: number, output: Uint8Array) => decode(output, bigint);
+    return new FieldsOp(this.runtime, IORING_OP_STATX, call, fields, read, options);
+  }
+
+  // PAIR: unlinkat
+  /**
+   * Removes a file, or with AT_REMOVEDIR of `constants` an empty directory.
+   *
+   * Man: io_uring_prep_unlinkat(3), unlinkat(2). Kernel: 5.11.
+   */
+  unlinkat(dirfd: number, path: PathLike, flags = 0, options?: OpOptions): Op<void> {
+    const fields = {
+      fd: checkDirfd(dirfd),
+      paths: [checkPath(path)],
+      word0: checkFlags('flags', flags),
+    };
+    const call = (flags & AT_REMOVEDIR) !== 0 ? 'rmdir' : 'unlink';
+    return new FieldsOp(this.runtime, IORING_OP_UNLINKAT, call, fields, nothing, options);
+  }
+
+  // PAIR: renameat
+  /**
+   * Renames `from` to `to`, each relative to its directory; `flags` is RENAME_* of `constants`.
+   *
+   * Man: io_uring_prep_renameat(3), renameat2(2). Kernel: 5.11.
+   */
+  renameat(
+    fromDirfd: number,
+    from: PathLike,
+    toDirfd: number,
+    to: PathLike,
+    flags = 0,
+    options?: OpOptions,
+  ): Op<void> {
+    const fields = twoPaths(fromDirfd, from, toDirfd, to, flags);
+    return new FieldsOp(this.runtime, IORING_OP_RENAMEAT, 'rename', fields, nothing, options);
+  }
+
+  // PAIR: mkdirat
+  /**
+   * Makes a directory with `mode`, less the process's umask.
+   *
+   * Man: io_uring_prep_mkdirat(3), mkdirat(2). Kernel: 5.15.
+   */
+  mkdirat(dirfd: number, path: PathLike, mode = 0o777, options?: OpOptions): Op<void> {
+    const fields = {
+      fd: checkDirfd(dirfd),
+      paths: [checkPath(path)],
+      length: checkMode(mode),
+    };
+    return new FieldsOp(this.runtime, IORING_OP_MKDIRAT, 'mkdir', fields, nothing, options);
+  }
+
+  // PAIR: symlinkat
+  /**
+   * Makes `path`, relative to `dirfd`, a symbolic link that holds `target` as it is.
+   *
+   * Man: io_uring_prep_symlinkat(3), symlinkat(2). Kernel: 5.15.
+   */
+  symlinkat(target: PathLike, dirfd: number, path: PathLike, options?: OpOptions): Op<void> {
+    const paths = [checkPath(target, 'target'), checkPath(path)];
+    const fields = { fd: checkDirfd(dirfd), paths };
+    return new FieldsOp(this.runtime, IORING_OP_SYMLINKAT, 'symlink', fields, nothing, options);
+  }
+
+  // PAIR: linkat
+  /**
+   * Makes `to` a further name of the file `from`. AT_SYMLINK_FOLLOW: of the file that a symbolic
+   * link names. AT_EMPTY_PATH with an empty `from`: of the open file `fromDirfd`.
+   *
+   * Man: io_uring_prep_linkat(3), linkat(2). Kernel: 5.15.
+   */
+  linkat(
+    fromDirfd: number,
+    from: PathLike,
+    toDirfd: number,
+    to: PathLike,
+    flags = 0,
+    options?: OpOptions,
+  ): Op<void> {
+    const fields = twoPaths(fromDirfd, from, toDirfd, to, flags);
+    return new FieldsOp(this.runtime, IORING_OP_LINKAT, 'link', fields, nothing, options);
   }
 }

@@ -28,6 +28,7 @@ impl Ring {
 
   /// Gives an operation its slot and finishes its entry; true: the caller puts it into the SQ.
   pub(crate) fn accept(&mut self, entry: &mut Entry, direct: bool) -> (Key, bool) {
+    let inline_bytes = entry.inline_bytes();
     let Entry { sqe, input, held, owner } = entry;
     let (held, input) = (std::mem::take(held), input.take());
     let key = self.slots.insert(*owner, held, opens(sqe));
@@ -54,16 +55,16 @@ impl Ring {
       }
     }
     if direct {
-      self.count_inline(sqe);
+      self.count_inline(inline_bytes);
     } else {
       self.backlog.push_back(*sqe);
     }
     (key, direct)
   }
 
-  /// Whether an entry may go straight into the SQ.
-  pub(crate) fn fits(&self, sqe: &Sqe) -> bool {
-    self.driver.room() > 0 && self.affords(sqe.inline_bytes())
+  /// Whether an entry of so many inline bytes may go straight into the SQ.
+  pub(crate) fn fits(&self, inline_bytes: usize) -> bool {
+    self.driver.room() > 0 && self.affords(inline_bytes)
   }
 
   /// Whether the next enter may move so many bytes more (I8). One operation or chain always may.
@@ -90,7 +91,8 @@ impl Ring {
         continue;
       }
       let live = self.is_live(&sqe);
-      if live && !self.fits(&sqe) {
+      let bytes = self.waiting_bytes(&sqe);
+      if live && !self.fits(bytes) {
         break;
       }
       self.backlog.pop_front();
@@ -109,7 +111,7 @@ impl Ring {
     while live < len && self.is_live(&{ self.backlog[live] }) {
       live += 1;
     }
-    let bytes = self.backlog.iter().take(live).map(Sqe::inline_bytes).sum();
+    let bytes = (0..live).map(|member| self.waiting_bytes(&{ self.backlog[member] })).sum();
     if live > 0 && (self.driver.room() < live || !self.affords(bytes)) {
       return false;
     }
@@ -135,14 +137,21 @@ impl Ring {
     let slot = self.slots.get(key).expect("it is live");
     slot.queued = false;
     slot.turn = turn;
-    self.count_inline(sqe);
+    let bytes = self.waiting_bytes(sqe);
+    self.count_inline(bytes);
   }
 
   /// What the next enter moves on this thread; a polling thread moves it on its own.
-  fn count_inline(&mut self, sqe: &Sqe) {
+  fn count_inline(&mut self, bytes: usize) {
     if !self.polled {
-      self.enter_bytes += sqe.inline_bytes();
+      self.enter_bytes += bytes;
     }
+  }
+
+  /// Inline bytes of an entry in the backlog, whose input is in its slot.
+  fn waiting_bytes(&mut self, sqe: &Sqe) -> usize {
+    let slot = Key::of(sqe.user_data).and_then(|key| self.slots.get(key));
+    sqe.inline_bytes(slot.and_then(|slot| slot.inputs.as_deref()))
   }
 
   /// An operation in the backlog ends without the kernel, and so does everything that is linked

@@ -322,7 +322,7 @@ fn numbers(sqe: &mut Sqe, info: &OpInfo, d: &Descriptor) {
 }
 
 /// A `struct iovec` of 64-bit Linux.
-fn iovec(base: u64, len: u64) -> [u8; 16] {
+pub(crate) fn iovec(base: u64, len: u64) -> [u8; 16] {
   let mut bytes = [0; 16];
   bytes[..8].copy_from_slice(&base.to_ne_bytes());
   bytes[8..].copy_from_slice(&len.to_ne_bytes());

@@ -51,6 +51,14 @@ impl<K: Operation> Op<K> {
     Op { state: State::Fresh(kind) }
   }
 
+  /// What it is, as long as it has not been started.
+  pub(crate) fn fresh(&mut self) -> Option<&mut K> {
+    match &mut self.state {
+      State::Fresh(kind) => Some(kind),
+      _ => None,
+    }
+  }
+
   /// The key of an operation in flight, for `cancel`.
   pub fn key(&self) -> Option<Key> {
     match &self.state {

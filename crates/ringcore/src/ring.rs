@@ -53,6 +53,12 @@ pub struct Entry {
   pub owner: Owner,
 }
 
+impl Entry {
+  pub(crate) fn inline_bytes(&self) -> usize {
+    self.sqe.inline_bytes(self.input.as_ref().map(Input::bytes))
+  }
+}
+
 /// user_data of a cancel or a close that the ring sent itself.
 pub(crate) const OWN: u64 = OWNER_RING;
 /// user_data of the read that a wake-up from another thread completes.
@@ -128,7 +134,7 @@ impl Ring {
       self.finish_locally(key, -((ERRNO_NOT_ALLOWED + opcode) as i32));
       return key;
     }
-    let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(&entry.sqe);
+    let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(entry.inline_bytes());
     let (key, goes) = self.accept(&mut entry, direct);
     if goes {
       self.driver.push(std::slice::from_ref(&entry.sqe));
@@ -140,7 +146,7 @@ impl Ring {
   /// Takes a chain: into the SQ in one piece, or into the backlog. All but the last are linked.
   pub fn push_chain(&mut self, entries: Vec<Entry>) -> Vec<Key> {
     let idle = self.own.is_empty() && self.backlog.is_empty();
-    let bytes = entries.iter().map(|entry| entry.sqe.inline_bytes()).sum();
+    let bytes = entries.iter().map(Entry::inline_bytes).sum();
     let direct = idle && self.driver.room() >= entries.len() && self.affords(bytes);
     let (mut keys, mut sqes) = (Vec::new(), Vec::new());
     for mut entry in entries {

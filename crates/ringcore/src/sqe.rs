@@ -62,22 +62,24 @@ impl Sqe {
   }
 
   /// Bytes that the kernel would move on the calling thread if this completes inline. One enter
-  /// cannot be interrupted, so the ring caps their sum (I8).
-  pub fn inline_bytes(&self) -> usize {
-    let moves = matches!(
-      self.opcode as u32,
+  /// cannot be interrupted, so the ring caps their sum (I8). A vector's lengths are in its input.
+  pub fn inline_bytes(&self, input: Option<&[u8]>) -> usize {
+    if self.flags as u32 & IOSQE_ASYNC != 0 {
+      return 0;
+    }
+    let length = |iovec: &[u8]| u64::from_ne_bytes(iovec[8..].try_into().expect("16")) as usize;
+    match self.opcode as u32 {
       IORING_OP_READ
-        | IORING_OP_WRITE
-        | IORING_OP_READ_FIXED
-        | IORING_OP_WRITE_FIXED
-        | IORING_OP_SEND
-        | IORING_OP_RECV
-        | IORING_OP_SEND_ZC
-    );
-    if moves && self.flags as u32 & IOSQE_ASYNC == 0 {
-      self.len as usize
-    } else {
-      0
+      | IORING_OP_WRITE
+      | IORING_OP_READ_FIXED
+      | IORING_OP_WRITE_FIXED
+      | IORING_OP_SEND
+      | IORING_OP_RECV
+      | IORING_OP_SEND_ZC => self.len as usize,
+      IORING_OP_READV | IORING_OP_WRITEV => {
+        input.map_or(0, |iovecs| iovecs.chunks_exact(16).map(length).sum())
+      }
+      _ => 0,
     }
   }
 }

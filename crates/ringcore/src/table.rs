@@ -172,13 +172,13 @@ pub const OPS: &[OpInfo] = &[
   row("close", IORING_OP_CLOSE, "5.6", "close(2)")
     .takes(FILE),
   row("statx", IORING_OP_STATX, "5.6", "statx(2)")
-    .moves(Memory::PathStat, FLAGS | LEN),
+    .call("stat").moves(Memory::PathStat, FLAGS | LEN),
   row("read", IORING_OP_READ, "5.6", "pread(2)")
     .moves(Memory::Bytes, OFF | FLAGS | BUF),
   row("write", IORING_OP_WRITE, "5.6", "pwrite(2)")
     .moves(Memory::Bytes, OFF | FLAGS),
   row("fadvise", IORING_OP_FADVISE, "5.6", "posix_fadvise(2)")
-    .takes(OFF | LEN | FLAGS),
+    .takes(OFF | ADDR | LEN | FLAGS),
   row("send", IORING_OP_SEND, "5.6", "send(2)")
     .moves(Memory::BytesTo, FLAGS | IOPRIO),
   RECV,

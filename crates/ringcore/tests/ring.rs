@@ -337,28 +337,35 @@ fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
 
 #[test]
 fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
-  let (mut ring, script) = scripted(64);
-  let growth = ring.regions.grow(9).unwrap();
-  let long = Sqe { len: 400 << 10, addr: growth.slab.base() as u64, ..entry(IORING_OP_READ) };
-  for i in 0..10 {
-    push(&mut ring, long, i);
+  const BYTES: usize = 400 << 10;
+  for opcode in [IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV] {
+    let (mut ring, script) = scripted(64);
+    let growth = ring.regions.grow(9).unwrap();
+    let vector = opcode != IORING_OP_READ;
+    let half = [growth.slab.base() as u64, BYTES as u64 / 2].map(u64::to_ne_bytes).concat();
+    let len = if vector { 2 } else { BYTES as u32 };
+    let long = Sqe { len, addr: growth.slab.base() as u64, ..entry(opcode) };
+    let away = Sqe { flags: IOSQE_ASYNC as u8, ..long };
+    for i in 0..20 {
+      // A vector's lengths are in its input, wherever that waits.
+      let input = vector.then(|| Input::at_addr([&half[..], &half].concat()));
+      let (sqe, owner) = (if i < 10 { long } else { away }, Owner::Ticket(i));
+      ring.push(Entry { sqe, input, held: Held::Nothing, owner });
+    }
+    let mut enters = Vec::new();
+    while ring.more() {
+      let before = script.borrow().taken.len();
+      ring.submit(Wait::No);
+      let script = script.borrow();
+      let inline = |sqe: &Sqe| sqe.flags as u32 & IOSQE_ASYNC == 0;
+      let bytes = script.taken[before..].iter().filter(|(sqe, _)| inline(sqe)).count() * BYTES;
+      assert!(bytes <= ENTER_BYTES as usize, "{bytes} in one enter");
+      enters.push(bytes);
+    }
+    assert_eq!(script.borrow().taken.len(), 20);
+    assert_eq!(enters.iter().sum::<usize>(), 10 * BYTES);
+    assert!(enters.len() >= 5, "two at most fit into one: {enters:?}");
   }
-  let away = Sqe { flags: IOSQE_ASYNC as u8, ..long };
-  for i in 10..20 {
-    push(&mut ring, away, i);
-  }
-  let mut enters = Vec::new();
-  while ring.more() {
-    let before = script.borrow().taken.len();
-    ring.submit(Wait::No);
-    let script = script.borrow();
-    let bytes: usize = script.taken[before..].iter().map(|(sqe, _)| sqe.inline_bytes()).sum();
-    assert!(bytes <= ENTER_BYTES as usize, "{bytes} in one enter");
-    enters.push(bytes);
-  }
-  assert_eq!(script.borrow().taken.len(), 20);
-  assert_eq!(enters.iter().sum::<usize>(), 10 * (400 << 10));
-  assert!(enters.len() >= 5, "two at most fit into one: {enters:?}");
 }
 
 // PAIR: only-rust -- TypeScript has no driver that does what a script says

@@ -7,11 +7,13 @@ pub mod basic;
 pub mod fields;
 pub mod files;
 pub mod paths;
+pub mod vectors;
 
 pub use basic::*;
 pub use fields::Fd;
 pub use files::*;
 pub use paths::*;
+pub use vectors::*;
 
 use crate::chain::{Chain, Limited, Members};
 use crate::op::{Op, Operation};
@@ -21,6 +23,9 @@ use std::time::Duration;
 /// Runs a tuple of operations one after the other in one submission. One that fails, or moves fewer
 /// bytes than it was asked for, ends the chain: those behind it never run and end with
 /// `Error::Abort`. Every operation gives its own result.
+///
+/// Linux goes on behind a failed fsync, ftruncate, fallocate, statx, unlinkat, renameat, mkdirat,
+/// symlinkat or linkat. Await these before a step that depends on them.
 ///
 /// Man: io_uring_linked_requests(7). Kernel: 5.3.
 pub fn link<M: Members>(operations: M) -> Chain<M> {
