@@ -413,7 +413,7 @@ test('a vector with a buffer that goes away is not written to', async (t) => {
     const parts = [new Uint8Array(4), new Uint8Array(4)] as const;
     const reading = failure(rt.op.readv(fd, parts));
     await until(() => rt.stats().inFlight === 1);
-    structuredClone(parts[which], { transfer: [(parts[which] as Uint8Array).buffer] });
+    structuredClone(parts[which], { transfer: [(parts[which] as Uint8Array<ArrayBuffer>).buffer] });
     writeSync(fd, '12345678');
     const error = (await reading) as NodeJS.ErrnoException & { bytesRead?: number };
     t.is(error.code, 'ERR_RINGCORE_BUFFER_DETACHED');

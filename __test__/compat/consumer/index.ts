@@ -8,6 +8,7 @@ import {
   all,
   type Chain,
   Context,
+  constants,
   DetachedError,
   type Fd,
   Future,
@@ -20,6 +21,7 @@ import {
   type MaxWorkers,
   type NopOptions,
   type Op,
+  type OpenHow,
   type OpOptions,
   type Ops,
   type Options,
@@ -35,6 +37,8 @@ import {
   run,
   type Sqpoll,
   type Stats,
+  type Statx,
+  type StatxOptions,
   type SystemError,
   sleep,
   spawn,
@@ -42,6 +46,8 @@ import {
   TimeoutError,
   type TimeoutOptions,
   Timer,
+  type Timestamp,
+  type TransferOptions,
   timeout,
   UnavailableError,
   type Waker,
@@ -142,6 +148,18 @@ export function operations(signal: AbortSignal, maybe: AbortSignal | undefined):
   // @ts-expect-error -- an operation is made by its constructor function
   new (op.nop().constructor as typeof Op)();
   return read;
+}
+
+export async function files(fd: Fd): Promise<void> {
+  const how: OpenHow = { flags: 0, resolve: constants.RESOLVE_BENEATH };
+  const opened: number = await op.openat2(AT_FDCWD, 'a', how);
+  const big: StatxOptions = { bigint: true };
+  const found: Statx = await op.statx(opened, 'a');
+  void op.statx(opened, 'a', constants.AT_SYMLINK_NOFOLLOW, constants.STATX_SIZE, big);
+  const changed: Timestamp = found.mtime;
+  const options: TransferOptions = { rwFlags: constants.RWF_DSYNC };
+  await op.write(fd, buffer, 0, options);
+  void changed;
 }
 
 export async function chains(fd: Fd, path: PathLike): Promise<void> {

@@ -288,7 +288,7 @@ fn no_bits_of_a_descriptor_become_an_address() {
   let total = total.borrow();
   for opcode in OPCODES {
     let (entries, pointed) = total.get(&opcode).copied().unwrap_or_default();
-    assert!(entries > 100, "only {entries} of opcode {opcode} came through: nothing was tried");
+    assert!(entries > 20, "only {entries} of opcode {opcode} came through: nothing was tried");
     let numbers = matches!(
       opcode,
       IORING_OP_FSYNC

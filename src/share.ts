@@ -1,0 +1,120 @@
+// PAIR: only-typescript share.ts -- in Rust members share the bytes of clones of one Alloc
+//
+// The bytes of a chain: members whose views overlap share one region, so that what one of them
+// reads the next one writes.
+
+import { bytesOf } from './buffer.ts';
+import { checkView } from './check.ts';
+import { rangeError, valueError } from './error.ts';
+import type { Op } from './op.ts';
+import { TransferOp } from './ops/files.ts';
+import { VectorOp } from './ops/vectors.ts';
+import type { Ring } from './ring.ts';
+import { IOSQE_IO_LINK, MAX_TRANSFER } from './sqe.ts';
+
+/** What matters of a member here. */
+interface Linked {
+  readonly op: Op<unknown>;
+  /** How it is linked to the next one. */
+  readonly flag: number;
+}
+
+/** In a chain a short transfer ends it, so that a length that cannot be done whole is an error. */
+export function checkLength(op: Op<unknown>): void {
+  let bytes = 0;
+  if (op instanceof TransferOp) bytes = op.view.byteLength;
+  else if (op instanceof VectorOp) bytes = op.byteLength;
+  if (bytes <= MAX_TRANSFER) return;
+  const most = `<= ${MAX_TRANSFER} in a chain (memory of buffer.alloc may be longer)`;
+  throw rangeError('buffer.byteLength', most, bytes);
+}
+
+/**
+ * Bytes that an earlier member reads and a later one writes pass through a region that both share.
+ * The views of readv and writev lie elsewhere, one after the other: they can pass nothing on.
+ */
+export function checkVectors(ops: readonly Op<unknown>[]): void {
+  const moves = ops.filter((op) => op instanceof TransferOp || op instanceof VectorOp);
+  const views = (op: TransferOp | VectorOp) => (op instanceof VectorOp ? op.views : [op.view]);
+  for (const [index, to] of moves.entries()) {
+    for (const from of moves.slice(0, index)) {
+      if (!from.reads || to.reads) continue;
+      if (from instanceof TransferOp && to instanceof TransferOp) continue;
+      if (views(from).some((one) => views(to).some((other) => overlap(one, other)))) {
+        const use = 'must pass bytes on from read to write, not through readv or writev';
+        throw valueError('operations', use, 'a readv or writev of shared bytes');
+      }
+    }
+  }
+}
+
+function overlap(one: ArrayBufferView, other: ArrayBufferView): boolean {
+  const from = Math.max(one.byteOffset, other.byteOffset);
+  const to = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
+  return from < to && one.buffer === other.buffer;
+}
+
+/** The bytes of a member in its ArrayBuffer. */
+interface Span {
+  readonly op: TransferOp;
+  /** Its place in the chain. */
+  readonly index: number;
+  /** Whether a short read of it ends the chain. */
+  readonly cuts: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Members whose views overlap in one ArrayBuffer share a region, so that what one of them reads the
+ * next one writes.
+ */
+export function share(members: readonly Linked[], ring: Ring): void {
+  const spans: Span[] = [];
+  for (const [index, { op, flag }] of members.entries()) {
+    if (!(op instanceof TransferOp)) continue;
+    const { byteOffset: start, byteLength } = checkView('buffer', op.view);
+    const cuts = (flag & IOSQE_IO_LINK) !== 0;
+    if (byteLength > 0) spans.push({ op, index, cuts, start, end: start + byteLength });
+  }
+  if (spans.length < 2) return;
+  for (const buffer of new Set(spans.map(({ op }) => op.view.buffer))) {
+    const same = spans.filter(({ op }) => op.view.buffer === buffer);
+    same.sort((a, b) => a.start - b.start);
+    let group: Span[] = [];
+    let end = 0;
+    for (const span of same) {
+      if (span.start >= end) {
+        shareGroup(group, ring);
+        group = [];
+      }
+      group.push(span);
+      end = Math.max(end, span.end);
+    }
+    shareGroup(group, ring);
+  }
+}
+
+/** Overlapping spans; the region is filled now where no earlier member produces the bytes. */
+function shareGroup(spans: readonly Span[], ring: Ring): void {
+  if (spans.length < 2) return;
+  const start = Math.min(...spans.map((span) => span.start));
+  const length = Math.max(...spans.map((span) => span.end)) - start;
+  if (length > MAX_TRANSFER) {
+    throw rangeError('the bytes that the chain shares', `<= ${MAX_TRANSFER}`, length);
+  }
+  const region = ring.regions.hold(length);
+  ring.regions.share(region, spans.length);
+  const view = ring.regions.views[region] as Uint8Array;
+  for (const { op, index, start: from, end } of spans) {
+    op.share(region, from - start);
+    // Behind a hard link a read may have failed: then its place holds what was there before.
+    const produces = (other: Span) =>
+      other.op.reads &&
+      other.cuts &&
+      other.index < index &&
+      other.start <= from &&
+      other.end >= end;
+    if (!op.reads && !spans.some(produces)) view.set(bytesOf(op.view), from - start);
+  }
+}
