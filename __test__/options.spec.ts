@@ -118,7 +118,7 @@ test.serial('max workers keeps the number of worker threads', async (t) => {
   ];
   for (const [maxWorkers, most] of limits) {
     const { block, release } = fifo(t);
-    const rt = await runtime(t, { maxWorkers });
+    const rt = await runtime(t, maxWorkers === undefined ? {} : { maxWorkers });
     const opens = block(rt, 20);
     await delay(150);
     const found = workers();
