@@ -1,4 +1,4 @@
-// sqpoll: adds up the bytes of a file, read in batches while a thread of the kernel polls the ring.
+// sqpoll: adds up the bytes of a file, in batches, while a thread of the kernel polls the ring.
 // Beside it: sqpoll.rs; without ringcore: sqpoll.node.mjs, sqpoll.std.rs.
 //
 //   npm start -- --example sqpoll FILE
