@@ -27,10 +27,11 @@ test('each errno of set up names its wall and its way out', (t) => {
 });
 
 test('this machine has a ring and every operation', (t) => {
-  const { available, reason, advice, ops, flags, kernel, backend, limits } = probe();
+  const { available, reason, advice, ops, flags, features, kernel, backend, limits } = probe();
   t.true(available, reason ?? '');
   t.deepEqual([reason, advice, backend], [null, null, 'io_uring']);
   t.deepEqual(ops, Object.fromEntries(OPS.map(({ name }) => [name, true])));
+  for (const name of ['NODROP', 'FAST_POLL', 'EXT_ARG']) t.true(features.includes(name), name);
   t.true(flags.length > 0 && kernel.length > 0 && limits.nofile > 0);
 });
 

@@ -3,7 +3,7 @@ import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import * as C from '../src/cqe.ts';
-import { AT_FDCWD, all, type Runtime } from '../src/index.ts';
+import { AT_FDCWD, all, type Options, type Runtime } from '../src/index.ts';
 import { IORING_OP_NOP, NO_REGION } from '../src/sqe.ts';
 import { descriptors, failure, folder, many, pipe, runtime, settle, until } from './support.ts';
 
@@ -22,10 +22,14 @@ async function nops(rt: Runtime, count: number): Promise<number[]> {
   return order;
 }
 
+/** The same cases with a polling thread of the kernel, which takes entries when it likes. */
+const POLLED: Options = { sqpoll: { idleMs: 20 } };
+
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 test('a submission queue of one entry serves a thousand operations', async (t) => {
-  for (const options of [{ entries: 1 }, { entries: 1, cqEntries: 2 }, { entries: 2 }]) {
+  const sizes = [{ entries: 1 }, { entries: 1, cqEntries: 2 }, { entries: 2 }];
+  for (const options of [...sizes, ...sizes.map((size) => ({ ...size, ...POLLED }))]) {
     const rt = await runtime(t, options);
     t.deepEqual(await nops(rt, many(1000)), upTo(many(1000)));
     const { stale, inFlight } = rt.stats();
@@ -74,8 +78,10 @@ test('one enter moves at most a mebibyte on the calling thread', async (t) => {
 test('a ring that closes waits for what is in flight', async (t) => {
   const fd = pipe(t);
   // The second has more ends than the list of completions holds.
-  for (const count of [20, C.MAX_COMPLETIONS + 1000]) {
-    const rt = await runtime(t, { entries: 4 });
+  const counts = [20, C.MAX_COMPLETIONS + 1000];
+  const cases = counts.flatMap((count) => [{}, POLLED].map((options) => ({ count, options })));
+  for (const { count, options } of cases) {
+    const rt = await runtime(t, { entries: 4, ...options });
     const { ring } = rt.executor.reactor;
     const reads = upTo(count).map(() => failure(rt.op.read(fd, new Uint8Array(100))));
     await until(() => rt.stats().inFlight === count);
@@ -88,39 +94,42 @@ test('a ring that closes waits for what is in flight', async (t) => {
 
 // PAIR: only-typescript -- the list of descriptors is filled in TypeScript only
 test('more descriptors than the list holds go out before a turn', async (t) => {
-  const rt = await runtime(t);
-  t.deepEqual(await nops(rt, 5000), upTo(5000));
-  // More paths than the inputs area holds, each intact: the good ones are found.
-  const good = new Set([0, 1, 777, 1023, 1024, 1025, 2000, 2999]);
-  const slashes = '/'.repeat(200);
-  const opens = upTo(3000).map((i) => {
-    const path = good.has(i) ? `/dev${slashes}null` : `/no/such${slashes}file`;
-    return rt.op.openat(AT_FDCWD, path, 0);
-  });
-  const ends: boolean[] = [];
-  await rt.run(function* () {
-    for (const op of opens) op.begin();
-    for (const [i, op] of opens.entries()) {
-      try {
-        closeSync(yield* op);
-        ends[i] = true;
-      } catch (error) {
-        ends[i] = (error as NodeJS.ErrnoException).code !== 'ENOENT';
+  for (const options of [{}, POLLED]) {
+    const rt = await runtime(t, options);
+    t.deepEqual(await nops(rt, 5000), upTo(5000));
+    // More paths than the inputs area holds, each intact: the good ones are found.
+    const good = new Set([0, 1, 777, 1023, 1024, 1025, 2000, 2999]);
+    const slashes = '/'.repeat(200);
+    const opens = upTo(3000).map((i) => {
+      const path = good.has(i) ? `/dev${slashes}null` : `/no/such${slashes}file`;
+      return rt.op.openat(AT_FDCWD, path, 0);
+    });
+    const ends: boolean[] = [];
+    await rt.run(function* () {
+      for (const op of opens) op.begin();
+      for (const [i, op] of opens.entries()) {
+        try {
+          closeSync(yield* op);
+          ends[i] = true;
+        } catch (error) {
+          ends[i] = (error as NodeJS.ErrnoException).code !== 'ENOENT';
+        }
       }
-    }
-  });
-  t.deepEqual(
-    ends,
-    opens.map((_, i) => good.has(i)),
-  );
-  t.is(rt.stats().stale, 0);
+    });
+    t.deepEqual(
+      ends,
+      opens.map((_, i) => good.has(i)),
+    );
+    t.is(rt.stats().stale, 0);
+    await rt.close();
+  }
 });
 
 // PAIR: only-typescript -- the list of descriptors is filled in TypeScript only
 test('a thousand cancels at once get through', async (t) => {
   const count = many(2000);
-  for (const entries of [1, 256]) {
-    const rt = await runtime(t, { entries });
+  for (const options of [{ entries: 1 }, {}, { entries: 1, ...POLLED }, POLLED]) {
+    const rt = await runtime(t, options);
     const timers = upTo(count).map(() => rt.op.timeout(60_000));
     const errors = timers.map(failure);
     await until(() => rt.stats().submitted > count);
@@ -137,20 +146,23 @@ test('a thousand cancels at once get through', async (t) => {
 
 // PAIR: only-typescript -- the list of descriptors is filled in TypeScript only
 test.serial('more closes than the list holds go out before a turn', async (t) => {
-  const rt = await runtime(t);
-  const before = descriptors();
-  const mine = new Map(
-    [0, 500, 1023, 1024, 1025, 2999].map((place) => [place, openSync('/dev/null', 'r')]),
-  );
-  t.is(descriptors(), before + mine.size);
-  await rt.run(function* () {
-    const { reactor } = rt.executor;
-    for (let i = 0; i < 3000; i++) reactor.closeFd(mine.get(i) ?? UNUSED);
-    yield* rt.op.nop();
-  });
-  await settle();
-  t.is(descriptors(), before);
-  t.deepEqual(await nops(rt, 50), upTo(50));
+  for (const options of [{}, POLLED]) {
+    const rt = await runtime(t, options);
+    const before = descriptors();
+    const mine = new Map(
+      [0, 500, 1023, 1024, 1025, 2999].map((place) => [place, openSync('/dev/null', 'r')]),
+    );
+    t.is(descriptors(), before + mine.size);
+    await rt.run(function* () {
+      const { reactor } = rt.executor;
+      for (let i = 0; i < 3000; i++) reactor.closeFd(mine.get(i) ?? UNUSED);
+      yield* rt.op.nop();
+    });
+    await settle();
+    t.is(descriptors(), before);
+    t.deepEqual(await nops(rt, 50), upTo(50));
+    await rt.close();
+  }
 });
 
 // PAIR: only-typescript -- a Rust thread has no event loop beside its ring

@@ -210,3 +210,20 @@ fn every_field_lies_where_the_kernels_header_puts_it() {
   // No field of ours is left out: together they fill both structs.
   assert_eq!(bytes, size_of::<Sqe>() + size_of::<Cqe>());
 }
+
+#[test]
+fn features_have_the_bits_of_the_header() {
+  use ringcore::probe::FEATURES;
+  // A header that is older than a feature says nothing about it.
+  let line = |name: &&str| {
+    let macro_name = format!("IORING_FEAT_{name}");
+    format!("#ifdef {macro_name}\n  printf(\"{name} %u\\n\", {macro_name});\n#endif\n")
+  };
+  let found = printed(&FEATURES.iter().map(line).collect::<String>());
+  for (bit, name) in FEATURES.iter().enumerate() {
+    if let Some(value) = found.get(*name) {
+      assert_eq!(*value, 1 << bit, "IORING_FEAT_{name}");
+    }
+  }
+  assert!(found.contains_key("EXT_ARG"), "as old as Linux 5.11, and not found in {found:?}");
+}

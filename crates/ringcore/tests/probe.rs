@@ -35,6 +35,9 @@ fn this_machine_has_a_ring_and_every_operation() {
   let missing: Vec<_> = probe.ops.iter().filter(|(_, has)| !has).collect();
   assert!(missing.is_empty(), "{missing:?}");
   assert_eq!(probe.ops.len(), ringcore::table::OPS.len());
+  for name in ["NODROP", "FAST_POLL", "EXT_ARG"] {
+    assert!(probe.features.contains(&name), "{name} in {:?}", probe.features);
+  }
   assert!(!probe.flags.is_empty() && !probe.around.kernel.is_empty());
   assert!(probe.around.nofile > 0);
 }
