@@ -9,12 +9,12 @@
 
 import { bytesOf } from './buffer.ts';
 import { checkView } from './check.ts';
-import { AbortError, rangeError, TimeoutError, typeError, valueError } from './error.ts';
+import { AbortError, rangeError, TimeoutError, typeError } from './error.ts';
 import { type Context, misuse, Outcome, type Poll } from './future.ts';
 import { Op } from './op.ts';
 import { TimeoutOp } from './ops/basic.ts';
 import { TransferOp } from './ops/files.ts';
-import { VectorOp } from './ops/vectors.ts';
+import { checkVectors, VectorOp } from './ops/vectors.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
@@ -266,7 +266,7 @@ export class Chain<T extends readonly Linkable<unknown>[]> extends Group<LinkedV
     }
     const ops = parts.map((part) => (part instanceof Op ? part : part.op));
     for (const op of ops) checkLength(op);
-    checkVectors(ops);
+    checkVectors(ops.filter((op) => op instanceof TransferOp || op instanceof VectorOp));
     for (const part of parts) if (part instanceof Op) part.enlist();
     const last = parts.length - 1;
     this.members = parts.flatMap((part, index) => {
@@ -312,31 +312,6 @@ function checkLength(op: Op<unknown>): void {
   if (bytes <= MAX_TRANSFER) return;
   const most = `<= ${MAX_TRANSFER} in a chain (memory of buffer.alloc may be longer)`;
   throw rangeError('buffer.byteLength', most, bytes);
-}
-
-/**
- * Bytes that an earlier member reads and a later one writes pass through a region that both share.
- * The views of readv and writev lie elsewhere, one after the other: they can pass nothing on.
- */
-function checkVectors(ops: readonly Op<unknown>[]): void {
-  const moves = ops.filter((op) => op instanceof TransferOp || op instanceof VectorOp);
-  const views = (op: TransferOp | VectorOp) => (op instanceof VectorOp ? op.views : [op.view]);
-  for (const [index, to] of moves.entries()) {
-    for (const from of moves.slice(0, index)) {
-      if (!from.reads || to.reads) continue;
-      if (from instanceof TransferOp && to instanceof TransferOp) continue;
-      if (views(from).some((one) => views(to).some((other) => overlap(one, other)))) {
-        const use = 'must pass bytes on from read to write, not through readv or writev';
-        throw valueError('operations', use, 'a readv or writev of shared bytes');
-      }
-    }
-  }
-}
-
-function overlap(one: ArrayBufferView, other: ArrayBufferView): boolean {
-  const from = Math.max(one.byteOffset, other.byteOffset);
-  const to = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
-  return from < to && one.buffer === other.buffer;
 }
 
 /** The bytes of a member in its ArrayBuffer. */
