@@ -14,7 +14,7 @@ import { TimeoutOp } from './ops/basic.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
-import { checkLength, checkVectors, share } from './share.ts';
+import { checkBytes, share } from './share.ts';
 import { IORING_OP_LINK_TIMEOUT, IOSQE_IO_LINK } from './sqe.ts';
 
 const ECANCELED = 125;
@@ -262,8 +262,7 @@ export class Chain<T extends readonly Linkable<unknown>[]> extends Group<LinkedV
       throw rangeError('operations', `<= ${longest} entries, the size of the ring`, length);
     }
     const ops = parts.map((part) => (part instanceof Op ? part : part.op));
-    for (const op of ops) checkLength(op);
-    checkVectors(ops);
+    checkBytes(ops);
     for (const part of parts) if (part instanceof Op) part.enlist();
     const last = parts.length - 1;
     this.members = parts.flatMap((part, index) => {

@@ -5,10 +5,10 @@
 
 import { bytesOf } from './buffer.ts';
 import { checkView } from './check.ts';
-import { rangeError, valueError } from './error.ts';
+import { rangeError } from './error.ts';
 import type { Op } from './op.ts';
 import { TransferOp } from './ops/files.ts';
-import { VectorOp } from './ops/vectors.ts';
+import { checkVectors, VectorOp } from './ops/vectors.ts';
 import type { Ring } from './ring.ts';
 import { IOSQE_IO_LINK, MAX_TRANSFER } from './sqe.ts';
 
@@ -19,39 +19,20 @@ interface Linked {
   readonly flag: number;
 }
 
+/** What a chain cannot do with the bytes of its members is an error when it is made. */
+export function checkBytes(ops: readonly Op<unknown>[]): void {
+  for (const op of ops) checkLength(op);
+  checkVectors(ops.filter((op) => op instanceof TransferOp || op instanceof VectorOp));
+}
+
 /** In a chain a short transfer ends it, so that a length that cannot be done whole is an error. */
-export function checkLength(op: Op<unknown>): void {
+function checkLength(op: Op<unknown>): void {
   let bytes = 0;
   if (op instanceof TransferOp) bytes = op.view.byteLength;
   else if (op instanceof VectorOp) bytes = op.byteLength;
   if (bytes <= MAX_TRANSFER) return;
   const most = `<= ${MAX_TRANSFER} in a chain (memory of buffer.alloc may be longer)`;
   throw rangeError('buffer.byteLength', most, bytes);
-}
-
-/**
- * Bytes that an earlier member reads and a later one writes pass through a region that both share.
- * The views of readv and writev lie elsewhere, one after the other: they can pass nothing on.
- */
-export function checkVectors(ops: readonly Op<unknown>[]): void {
-  const moves = ops.filter((op) => op instanceof TransferOp || op instanceof VectorOp);
-  const views = (op: TransferOp | VectorOp) => (op instanceof VectorOp ? op.views : [op.view]);
-  for (const [index, to] of moves.entries()) {
-    for (const from of moves.slice(0, index)) {
-      if (!from.reads || to.reads) continue;
-      if (from instanceof TransferOp && to instanceof TransferOp) continue;
-      if (views(from).some((one) => views(to).some((other) => overlap(one, other)))) {
-        const use = 'must pass bytes on from read to write, not through readv or writev';
-        throw valueError('operations', use, 'a readv or writev of shared bytes');
-      }
-    }
-  }
-}
-
-function overlap(one: ArrayBufferView, other: ArrayBufferView): boolean {
-  const from = Math.max(one.byteOffset, other.byteOffset);
-  const to = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
-  return from < to && one.buffer === other.buffer;
 }
 
 /** The bytes of a member in its ArrayBuffer. */

@@ -5,7 +5,7 @@ import { high, low } from '../border.ts';
 import { bytesOf } from '../buffer.ts';
 import { checkOffset, checkRwFlags, checkView } from '../check.ts';
 import { constants } from '../constants.ts';
-import { DetachedError, typeError } from '../error.ts';
+import { DetachedError, typeError, valueError } from '../error.ts';
 import { type Fd, Op, type TransferOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
@@ -39,6 +39,37 @@ export function large(opcode: number, rwFlags: number, bytes: number): number {
 function checkViews(views: unknown): readonly ArrayBufferView[] {
   if (!Array.isArray(views)) throw typeError('buffers', 'an ArrayBufferView[]', views);
   return Array.from(views, (view, index) => checkView(`buffers[${index}]`, view));
+}
+
+/** A transfer of one view or of several. */
+interface Moves {
+  readonly reads: boolean;
+  readonly view?: ArrayBufferView;
+  readonly views?: readonly ArrayBufferView[];
+}
+
+/**
+ * In a chain, bytes that an earlier member reads and a later one writes pass through a region that
+ * both share. Those of readv and writev lie elsewhere, one after the other: they pass nothing on.
+ */
+export function checkVectors(members: readonly Moves[]): void {
+  const views = ({ view, views }: Moves) => views ?? (view === undefined ? [] : [view]);
+  for (const [index, to] of members.entries()) {
+    for (const from of members.slice(0, index)) {
+      const vector = from.views !== undefined || to.views !== undefined;
+      if (!from.reads || to.reads || !vector) continue;
+      if (views(from).some((one) => views(to).some((other) => overlap(one, other)))) {
+        const use = 'must pass bytes on from read to write, not through readv or writev';
+        throw valueError('operations', use, 'a readv or writev of shared bytes');
+      }
+    }
+  }
+}
+
+function overlap(one: ArrayBufferView, other: ArrayBufferView): boolean {
+  const from = Math.max(one.byteOffset, other.byteOffset);
+  const to = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
+  return from < to && one.buffer === other.buffer;
 }
 
 // PAIR: VectorOp

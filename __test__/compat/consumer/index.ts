@@ -153,7 +153,7 @@ export function operations(signal: AbortSignal, maybe: AbortSignal | undefined):
 export async function files(fd: Fd): Promise<void> {
   const how: OpenHow = { flags: 0, resolve: constants.RESOLVE_BENEATH };
   const opened: number = await op.openat2(AT_FDCWD, 'a', how);
-  const big: StatxOptions = { bigint: true };
+  const big = { bigint: true } as const satisfies StatxOptions;
   const found: Statx = await op.statx(opened, 'a');
   void op.statx(opened, 'a', constants.AT_SYMLINK_NOFOLLOW, constants.STATX_SIZE, big);
   const changed: Timestamp = found.mtime;
