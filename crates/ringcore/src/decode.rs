@@ -19,6 +19,10 @@ const SQE_FLAGS: u32 =
 /// Bits of ioprio that may be set: POLL_FIRST, MULTISHOT, FIXED_BUF and accept's three.
 const IOPRIO_KNOWN: u16 = 0b111;
 
+/// Flags of messages that no descriptor may set. MSG_ZEROCOPY and MSG_SPLICE_PAGES leave the memory
+/// with the network beyond the CQE (I2), MSG_CMSG_COMPAT writes control data in another form.
+const MSG_REFUSED: u32 = libc::MSG_ZEROCOPY as u32 | 0x0800_0000 | 0x8000_0000;
+
 /// An entry with what it holds, ready to be pushed.
 pub(crate) struct Decoded {
   pub sqe: Sqe,
@@ -80,6 +84,11 @@ impl Border {
         return Err(libc::EINVAL);
       }
       IORING_OP_OPENAT | IORING_OP_ACCEPT => sqe.op_flags |= cloexec,
+      IORING_OP_SEND | IORING_OP_SEND_ZC | IORING_OP_SENDMSG | IORING_OP_RECV | IORING_OP_RECVMSG
+        if sqe.op_flags & MSG_REFUSED != 0 =>
+      {
+        return Err(libc::EINVAL);
+      }
       IORING_OP_SOCKET => sqe.off = (sqe.off & 0xffff_ffff) | cloexec as u64,
       IORING_OP_CLOSE if direct => sqe.fd = 0,
       IORING_OP_CLOSE if sqe.fd == self.protected => return Err(libc::EBADF),
