@@ -4,6 +4,8 @@
 
 /** CQE flag: more completions of the same operation follow (multishot). */
 export const IORING_CQE_F_MORE = 2;
+/** CQE flag: the notification of a send_zc; the network has done with its memory. */
+export const IORING_CQE_F_NOTIF = 8;
 /** Words (u32) in a completion. */
 export const COMPLETION_WORDS = 4;
 /** Completion word: the descriptor's ticket. */
@@ -12,7 +14,10 @@ export const C_TICKET = 0;
 export const C_RES = 1;
 /** Completion word: IORING_CQE_F_*. */
 export const C_FLAGS = 2;
-/** Completion word: 1 when a result of 0 or more is a new descriptor (I3), else 0. */
+/**
+ * Completion word: 1 when a result of 0 or more is a new descriptor (I3); of a received message 2 +
+ * its region, which may hold descriptors; else 0.
+ */
 export const C_AUX = 3;
 /** Words (u32) in the header of the border. */
 export const HEADER_WORDS = 32;

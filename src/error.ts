@@ -2,6 +2,7 @@
 // Pair: crates/ringcore/src/error.rs
 
 import { getSystemErrorMap } from 'node:util';
+import type { Address } from './address.ts';
 import { OPS, type OpInfo } from './table.ts';
 
 /** Awaited operations carry stacks only under RINGCORE_DEBUG=1: capturing one costs 2 to 5 µs. */
@@ -34,6 +35,9 @@ export interface SystemError extends Error {
   path?: string;
   /** Of operations on two paths the second. */
   dest?: string;
+  /** Of operations on sockets: where to; a path of unix sockets. */
+  address?: string;
+  port?: number;
 }
 
 const EACCES = 13;
@@ -56,6 +60,19 @@ export function errnoError(
   error.syscall = syscall;
   if (path !== undefined) error.path = path;
   if (dest !== undefined) error.dest = dest;
+  return error;
+}
+
+// PAIR: hostError
+/** The error of a negative result of a socket, as node:net has it: `syscall CODE address:port`. */
+export function hostError(errno: number, syscall: string, to?: Address): SystemError {
+  const error = errnoError(errno, syscall);
+  const path = to?.family === 'unix' ? `${Buffer.from(to.path as string)}` : undefined;
+  const [address, port] = to === undefined || 'path' in to ? [path, 0] : [to.address, to.port];
+  const where = port > 0 ? ` ${address}:${port}` : address ? ` ${address}` : '';
+  error.message = `${syscall} ${error.code}${where}`;
+  if (address !== undefined) error.address = address;
+  if (port > 0) error.port = port;
   return error;
 }
 

@@ -6,6 +6,7 @@
 import { probe as ask, type Probe } from './probe.ts';
 import { existing } from './runtime.ts';
 
+export type { Address, AddressLike, InetAddress, UnixAddress } from './address.ts';
 export type { Chain, Limited, Linkable, LinkedValues } from './chain.ts';
 export { constants } from './constants.ts';
 export {
@@ -19,14 +20,21 @@ export {
 export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
 export { type Awaitable, all, race } from './join.ts';
-export type { Fd, NopOptions, Op, OpOptions, TransferOptions } from './op.ts';
-export type { TimeoutOptions } from './ops/basic.ts';
+export type { Fd, Op, OpOptions, TransferOptions } from './op.ts';
+export type { NopOptions, TimeoutOptions } from './ops/basic.ts';
 export {
+  type Accepted,
+  type AcceptOptions,
   AT_FDCWD,
+  type MessageOptions,
   type OpenHow,
   type Ops,
   op,
   type PathLike,
+  type Received,
+  type ReceiveOptions,
+  type SendOptions,
+  type SocketOptions,
   type StatxOptions,
 } from './ops/index.ts';
 export type { Probe } from './probe.ts';

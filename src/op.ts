@@ -45,12 +45,6 @@ export interface TransferOptions extends OpOptions {
   rwFlags?: number | undefined;
 }
 
-/** Options of `op.nop`. */
-export interface NopOptions extends OpOptions {
-  /** The nop completes with this: at least 0, or a negative errno. For tests. Kernel: 6.11. */
-  result?: number | undefined;
-}
-
 const EINTR = 4;
 const ECANCELED = 125;
 
@@ -130,6 +124,21 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     return undefined;
   }
 
+  /** The error of an errno. */
+  protected errorOf(errno: number): Error {
+    return errnoError(errno, this.syscall, this.path, this.dest);
+  }
+
+  /** The descriptors that a value holds, of an operation that opens some. */
+  protected descriptorsIn(value: unknown): readonly number[] {
+    return [value as number];
+  }
+
+  /** Nobody can receive a result that opened descriptors (I3). */
+  protected closeDropped(res: number, _ring: Ring): void {
+    (this.runtime as Runtime).executor.reactor.closeFd(res);
+  }
+
   /** A descriptor as the border takes it. Called by constructors. */
   protected descriptor(fd: Fd): number {
     return checkFd(fd);
@@ -189,8 +198,8 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     const abandoned = this.lifecycle === Lifecycle.Abandoned;
     this.lifecycle = Lifecycle.Completed;
     if (abandoned) {
+      if (opened && res >= 0) this.closeDropped(res, ring as unknown as Ring);
       this.drop();
-      if (opened && res >= 0) (this.runtime as Runtime).executor.reactor.closeFd(res);
       this.fail(new AbortError(this.signal?.reason), true);
       return 0;
     }
@@ -257,7 +266,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
         return notAllowedError(errno - ERRNO_NOT_ALLOWED, this.syscall, allowed);
       }
       if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall, this.operation);
-      return errnoError(errno, this.syscall, this.path, this.dest);
+      return this.errorOf(errno);
     };
     // A task's poll has frames worth keeping, a delivery has not.
     const error = polled ? make() : withoutStack(make);
@@ -314,12 +323,14 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
   private closeResult(): void {
     this.untaken = 0;
-    const fd = this.result as number;
+    const fds = this.descriptorsIn(this.result);
     this.revoke(new AbortError());
-    try {
-      (this.runtime as Runtime).executor.reactor.closeFd(fd);
-    } catch {
-      closeSync(fd); // The ring is closed and closes nothing any more.
+    for (const fd of fds) {
+      try {
+        (this.runtime as Runtime).executor.reactor.closeFd(fd);
+      } catch {
+        closeSync(fd); // The ring is closed and closes nothing any more.
+      }
     }
   }
 

@@ -4,7 +4,7 @@
 import { high, low } from '../border.ts';
 import { checkMs } from '../check.ts';
 import { checkInteger, typeError, wrongRuntimeError } from '../error.ts';
-import { type Fd, type NopOptions, Op, type OpOptions } from '../op.ts';
+import { type Fd, Op, type OpOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
 import {
@@ -24,6 +24,12 @@ import {
 } from '../sqe.ts';
 
 const ETIME = 62;
+
+/** Options of `op.nop`. */
+export interface NopOptions extends OpOptions {
+  /** The nop completes with this: at least 0, or a negative errno. For tests. Kernel: 6.11. */
+  result?: number | undefined;
+}
 
 class NopOp extends Op<number> {
   private readonly inject: number | undefined;

@@ -34,7 +34,8 @@ export class TransferOp extends Op<number> {
   private readonly fd: number;
   readonly view: ArrayBufferView;
   private readonly offset: number | bigint;
-  private readonly rwFlags: number;
+  /** RWF_* flags; of sockets MSG_*. */
+  protected rwFlags: number;
   /** First byte of the view in its region; not 0 in a chain that shares one. */
   private from = 0;
 

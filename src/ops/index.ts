@@ -6,12 +6,14 @@
 import { Chain, Limited, type Linkable } from '../chain.ts';
 import type { Op } from '../op.ts';
 import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from '../sqe.ts';
-import { PathOps } from './paths.ts';
+import { SocketOps } from './sockets.ts';
 
+export type { MessageOptions, Received, ReceiveOptions } from './messages.ts';
 export { AT_FDCWD, type OpenHow, type PathLike, type StatxOptions } from './paths.ts';
+export type { Accepted, AcceptOptions, SendOptions, SocketOptions } from './sockets.ts';
 
 /** One constructor per opcode. Wrong arguments throw here; nothing happens before a poll. */
-export class Ops extends PathOps {
+export class Ops extends SocketOps {
   // PAIR: link
   /**
    * Runs the operations one after the other in one submission. One that fails, or moves fewer bytes

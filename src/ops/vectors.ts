@@ -14,12 +14,17 @@ import {
   IORING_OP_READ,
   IORING_OP_READ_FIXED,
   IORING_OP_READV,
+  IORING_OP_RECV,
   IOSQE_ASYNC,
   MAX_TRANSFER,
 } from '../sqe.ts';
 
 /** Opcodes that fill their views; the others send them. */
-const READS = (1 << IORING_OP_READ) | (1 << IORING_OP_READ_FIXED) | (1 << IORING_OP_READV);
+const READS =
+  (1 << IORING_OP_READ) |
+  (1 << IORING_OP_READ_FIXED) |
+  (1 << IORING_OP_READV) |
+  (1 << IORING_OP_RECV);
 
 /** Whether the kernel writes the bytes of a transfer. */
 export function fills(opcode: number): boolean {
@@ -28,11 +33,12 @@ export function fills(opcode: number): boolean {
 
 /**
  * A cached read runs on the calling thread: long ones go to io-wq (I8), which would wait where
- * RWF_NOWAIT forbids it.
+ * RWF_NOWAIT forbids it. Never those of sockets, which would each take a thread to wait.
  */
 export function large(opcode: number, rwFlags: number, bytes: number): number {
   const waits = (rwFlags & constants.RWF_NOWAIT) === 0;
-  return bytes > INLINE_READ && waits && fills(opcode) ? IOSQE_ASYNC : 0;
+  const file = fills(opcode) && opcode !== IORING_OP_RECV;
+  return bytes > INLINE_READ && waits && file ? IOSQE_ASYNC : 0;
 }
 
 /** The list as it is now: the caller may change it before the first poll. */

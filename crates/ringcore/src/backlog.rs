@@ -10,7 +10,7 @@ use crate::cqe::ENTER_BYTES;
 use crate::input::patch;
 use crate::ring::{Entry, Ring};
 use crate::slot::{Held, Key, Lifecycle, Owner};
-use crate::sqe::{Sqe, IORING_OP_CLOSE, IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
+use crate::sqe::{Sqe, IORING_OP_CLOSE, IORING_OP_SEND_ZC, IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
 use crate::table::opens;
 
 const LINKS: u8 = (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) as u8;
@@ -43,6 +43,7 @@ impl Ring {
     slot.turn = turn;
     slot.queued = !direct;
     slot.closes = sqe.opcode as u32 == IORING_OP_CLOSE;
+    slot.zero_copy = sqe.opcode as u32 == IORING_OP_SEND_ZC;
     if let Some(input) = input {
       let patches = input.patches();
       let arena = direct && !input.outlives() && !self.polled;

@@ -234,14 +234,17 @@ impl Border {
     for index in self.get(H_TAKEN)..self.get(H_COMPLETIONS).min(MAX_COMPLETIONS) {
       let at = BORDER_COMPLETIONS / 4 + index * COMPLETION_WORDS;
       let res = self.word(at + C_RES) as i32;
-      if res >= 0 && self.word(at + C_AUX) == 1 {
-        close_now(res);
+      match self.word(at + C_AUX) {
+        1 if res >= 0 => close_now(res),
+        aux @ 2.. => self.ring.close_received(aux - 2),
+        _ => {}
       }
     }
-    for event in self.leftover.drain(..) {
+    for event in std::mem::take(&mut self.leftover) {
       if event.res >= 0 && event.opens {
         close_now(event.res);
       }
+      event.message.into_iter().for_each(|region| self.ring.close_received(region));
     }
     self.set(H_TAKEN, self.get(H_COMPLETIONS));
   }
@@ -269,7 +272,7 @@ impl Border {
     completion[C_TICKET as usize] = ticket;
     completion[C_RES as usize] = event.res as u32;
     completion[C_FLAGS as usize] = event.flags;
-    completion[C_AUX as usize] = event.opens as u32;
+    completion[C_AUX as usize] = event.message.map_or(event.opens as u32, |region| region + 2);
     let at = (BORDER_COMPLETIONS + index * COMPLETION_WORDS * 4) as usize;
     // SAFETY: I6: in the slab by the check above, aligned, touched by this thread only, which is in
     // this call until the completion is read.

@@ -15,6 +15,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::{Error, Result};
+use crate::sqe::MSG_PAYLOAD;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -293,6 +294,15 @@ impl Regions {
       let address = base.wrapping_add(region.offset as usize);
       poison(address, region.len as usize, region.busy == 0);
     }
+  }
+
+  /// A copy of the head of a message's region.
+  pub(crate) fn message(&self, id: u32) -> Option<[u8; MSG_PAYLOAD as usize]> {
+    let region = self.regions.get(id as usize)?;
+    let slab = self.slabs.get(region.slab as usize)?;
+    let from = slab.base().wrapping_add(region.offset as usize);
+    // SAFETY: I2: the smallest regions are as long, in a slab that this keeps; addresses only.
+    Some(unsafe { from.cast::<[u8; MSG_PAYLOAD as usize]>().read() })
   }
 
   /// Bytes mapped.

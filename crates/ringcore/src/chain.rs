@@ -64,7 +64,9 @@ impl<T> Limit for Result<T> {
   fn timed_out(self) -> Self {
     match self {
       Err(Error::Abort) => Err(Error::Timeout),
-      Err(Error::Os { errno: libc::EINTR, .. }) => Err(Error::Timeout),
+      Err(Error::Os { errno: libc::EINTR, .. } | Error::Net { errno: libc::EINTR, .. }) => {
+        Err(Error::Timeout)
+      }
       other => other,
     }
   }

@@ -9,7 +9,8 @@
 //!  0      8   user_data (I4)              0  ticket
 //!  8      4   res: result or -errno       1  res
 //! 12      4   flags: IORING_CQE_F_*       2  flags
-//!                                         3  aux: 1 when res is a new descriptor
+//!                                         3  aux: 1 when res is a new descriptor,
+//!                                            2 + region of a received message
 //! ```
 
 use crate::sqe::constants;
@@ -28,6 +29,8 @@ const _: () = assert!(std::mem::size_of::<Cqe>() == 16);
 constants! { CQE_CONSTANTS;
   /// CQE flag: more completions of the same operation follow (multishot).
   IORING_CQE_F_MORE = 1 << 1;
+  /// CQE flag: the notification of a send_zc; the network has done with its memory.
+  IORING_CQE_F_NOTIF = 1 << 3;
   /// Words (u32) in a completion.
   COMPLETION_WORDS = 4;
   /// Completion word: the descriptor's ticket.
@@ -36,7 +39,8 @@ constants! { CQE_CONSTANTS;
   C_RES = 1;
   /// Completion word: IORING_CQE_F_*.
   C_FLAGS = 2;
-  /// Completion word: 1 when a result of 0 or more is a new descriptor (I3), else 0.
+  /// Completion word: 1 when a result of 0 or more is a new descriptor (I3); of a received message
+  /// 2 + its region, which may hold descriptors; else 0.
   C_AUX = 3;
   /// Words (u32) in the header of the border.
   HEADER_WORDS = 32;

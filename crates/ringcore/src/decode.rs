@@ -5,7 +5,7 @@
 
 use crate::border::{Border, Descriptor};
 use crate::input::{Input, Patch};
-use crate::ops::{poll_word, timespec};
+use crate::ops::{control_length, poll_word, rights, timespec};
 use crate::ring::Entry;
 use crate::slot::{Held, Key, Owner, Slot};
 use crate::sqe::*;
@@ -18,6 +18,10 @@ const SQE_FLAGS: u32 =
 
 /// Bits of ioprio that may be set: POLL_FIRST, MULTISHOT, FIXED_BUF and accept's three.
 const IOPRIO_KNOWN: u16 = 0b111;
+
+/// Flags of messages that no descriptor may set. MSG_ZEROCOPY and MSG_SPLICE_PAGES leave the memory
+/// with the network beyond the CQE (I2), MSG_CMSG_COMPAT writes control data in another form.
+const MSG_REFUSED: u32 = libc::MSG_ZEROCOPY as u32 | 0x0800_0000 | 0x8000_0000;
 
 /// An entry with what it holds, ready to be pushed.
 pub(crate) struct Decoded {
@@ -80,6 +84,13 @@ impl Border {
         return Err(libc::EINVAL);
       }
       IORING_OP_OPENAT | IORING_OP_ACCEPT => sqe.op_flags |= cloexec,
+      IORING_OP_SEND | IORING_OP_SEND_ZC | IORING_OP_SENDMSG | IORING_OP_RECV
+      | IORING_OP_RECVMSG
+        if sqe.op_flags & MSG_REFUSED != 0 =>
+      {
+        return Err(libc::EINVAL);
+      }
+      IORING_OP_RECVMSG => sqe.op_flags |= libc::MSG_CMSG_CLOEXEC as u32,
       IORING_OP_SOCKET => sqe.off = (sqe.off & 0xffff_ffff) | cloexec as u64,
       IORING_OP_CLOSE if direct => sqe.fd = 0,
       IORING_OP_CLOSE if sqe.fd == self.protected => return Err(libc::EBADF),
@@ -240,6 +251,10 @@ impl Border {
     let input = Input::new(bytes, [Patch::Addr(0), Patch::Inner(16, 56)]);
     to.sqe.len = 1;
     if info.memory == Memory::MessageOut {
+      let old = start.wrapping_add(MSG_CONTROL as usize);
+      // SAFETY: I2: in the region, which this operation holds and the kernel has not seen yet. What
+      // a message before left there must not be taken for descriptors of this one (I3).
+      unsafe { old.write_bytes(0, MSG_CONTROL_BYTES as usize) };
       to.input = Some(input.outliving());
       to.message = NonNull::new(start);
     } else {
@@ -332,15 +347,30 @@ pub(crate) fn iovec(base: u64, len: u64) -> [u8; 16] {
 impl Slot {
   /// A message was received: its lengths and flags are in the msghdr, which TypeScript never sees;
   /// they go to the start of its region.
-  pub(crate) fn publish_message(&mut self) {
-    let (Some(to), Some(msghdr)) = (self.message, self.inputs.as_deref()) else {
-      return;
-    };
+  /// Back comes the region of one that was received.
+  pub(crate) fn publish_message(&mut self, res: i32) -> Option<u32> {
+    let (to, msghdr) = (self.message?, self.inputs.as_deref()?);
     let word = |place: usize| u32::from_ne_bytes(msghdr[place..place + 4].try_into().expect("4"));
-    let words = [word(8), word(40), word(48)];
+    // SAFETY: I2: as below; the region has more than so many bytes.
+    let head = unsafe { to.as_ptr().cast::<[u8; MSG_PAYLOAD as usize]>().read() };
+    // Not the msghdr's length: of a receive in several parts it counts the last one only.
+    let control = &head[MSG_CONTROL as usize..][..MSG_CONTROL_BYTES as usize];
+    let words = [word(8), control_length(control) as u32, word(48)];
     const _: () = assert!(MSG_CONTROL_LENGTH == 4 && MSG_FLAGS == 8);
     // SAFETY: I2: the region is held until this very CQE, it has more than 12 bytes there, page
     // or 512 byte aligned, and the kernel has done with it.
     unsafe { to.as_ptr().cast::<[u32; 3]>().write(words) };
+    match self.held {
+      Held::Region(id) if res >= 0 => Some(id),
+      _ => None,
+    }
   }
+}
+
+/// The descriptors that came with a message, from the head of its region.
+pub(crate) fn received(head: &[u8; MSG_PAYLOAD as usize]) -> Vec<i32> {
+  let place = MSG_CONTROL_LENGTH as usize;
+  let len = u32::from_ne_bytes(head[place..place + 4].try_into().expect("four bytes"));
+  let end = MSG_CONTROL + len.min(MSG_CONTROL_BYTES);
+  rights(&head[MSG_CONTROL as usize..end as usize])
 }

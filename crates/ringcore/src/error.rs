@@ -3,6 +3,7 @@
 //!
 //! Codes of our own start with ERR_RINGCORE_; everything the kernel says keeps its errno name.
 
+use crate::address::Address;
 use crate::sqe::ERRNO_NOT_ALLOWED;
 use crate::table::{info, OpInfo, OPS};
 use std::fmt;
@@ -19,6 +20,8 @@ pub enum Error {
     /// Of operations on two paths the second.
     dest: Option<PathBuf>,
   },
+  /// The kernel's answer to an operation on a socket.
+  Net { errno: i32, syscall: &'static str, address: Option<Address> },
   /// The operation or task was aborted, and its result reached nobody.
   Abort,
   /// A timeout passed first.
@@ -48,7 +51,7 @@ impl Error {
   /// The stable code: an errno name for the kernel's answers, otherwise as in the TypeScript twin.
   pub fn code(&self) -> &'static str {
     match self {
-      Error::Os { errno, .. } => errno_name(*errno),
+      Error::Os { errno, .. } | Error::Net { errno, .. } => errno_name(*errno),
       Error::Abort => "ABORT_ERR",
       Error::Timeout => "ETIMEDOUT",
       Error::Unavailable { .. } => "ERR_RINGCORE_UNAVAILABLE",
@@ -92,6 +95,12 @@ pub fn errno_error(errno: i32, syscall: &'static str) -> Error {
   Error::Os { errno, syscall, path: None, dest: None }
 }
 
+// PAIR: hostError
+/// The error of a negative result of a socket, with the address it was about.
+pub fn host_error(errno: i32, syscall: &'static str, address: Option<&Address>) -> Error {
+  Error::Net { errno, syscall, address: address.cloned() }
+}
+
 // PAIR: notAllowedError
 /// An operation that the runtime's allow list lacks. Made while the runtime polls, which knows it.
 pub fn not_allowed_error(opcode: u32) -> Error {
@@ -114,6 +123,10 @@ impl fmt::Display for Error {
           Some(dest) => write!(f, " -> '{}'", dest.display()),
           None => Ok(()),
         }
+      }
+      Error::Net { errno, syscall, address } => {
+        write!(f, "{syscall} {}", errno_name(*errno))?;
+        address.as_ref().map_or(Ok(()), |address| write!(f, " {address}"))
       }
       Error::Abort => write!(f, "The operation was aborted"),
       Error::Timeout => write!(f, "The operation timed out"),
@@ -143,7 +156,9 @@ impl std::error::Error for Error {}
 impl From<Error> for std::io::Error {
   fn from(error: Error) -> std::io::Error {
     match error {
-      Error::Os { errno, path: None, .. } => std::io::Error::from_raw_os_error(errno),
+      Error::Os { errno, path: None, .. } | Error::Net { errno, address: None, .. } => {
+        std::io::Error::from_raw_os_error(errno)
+      }
       other => std::io::Error::other(other.to_string()),
     }
   }
@@ -190,6 +205,25 @@ const ERRNO_NAMES: &[(i32, &str)] = &[
   (libc::EALREADY, "EALREADY"),
   (libc::ECANCELED, "ECANCELED"),
   (libc::EDQUOT, "EDQUOT"),
+  (libc::ENOTSOCK, "ENOTSOCK"),
+  (libc::EDESTADDRREQ, "EDESTADDRREQ"),
+  (libc::EMSGSIZE, "EMSGSIZE"),
+  (libc::EPROTOTYPE, "EPROTOTYPE"),
+  (libc::ENOPROTOOPT, "ENOPROTOOPT"),
+  (libc::EPROTONOSUPPORT, "EPROTONOSUPPORT"),
+  (libc::ESOCKTNOSUPPORT, "ESOCKTNOSUPPORT"),
+  (libc::EAFNOSUPPORT, "EAFNOSUPPORT"),
+  (libc::EADDRINUSE, "EADDRINUSE"),
+  (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
+  (libc::ENETDOWN, "ENETDOWN"),
+  (libc::ENETUNREACH, "ENETUNREACH"),
+  (libc::ECONNABORTED, "ECONNABORTED"),
+  (libc::ECONNRESET, "ECONNRESET"),
+  (libc::EISCONN, "EISCONN"),
+  (libc::ENOTCONN, "ENOTCONN"),
+  (libc::ECONNREFUSED, "ECONNREFUSED"),
+  (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+  (libc::EINPROGRESS, "EINPROGRESS"),
 ];
 
 /// The name of an errno, `UNKNOWN` where the table has none.

@@ -6,6 +6,7 @@
 //! I9 that the comments cite.
 #![deny(unsafe_code)]
 
+pub mod address;
 mod backlog;
 pub mod border;
 pub mod buffer;

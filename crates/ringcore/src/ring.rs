@@ -31,6 +31,8 @@ pub struct Event {
   pub flags: u32,
   /// A result of 0 or more is a new descriptor (I3).
   pub opens: bool,
+  /// A message was received into this region; descriptors may have come with it (I3).
+  pub message: Option<u32>,
 }
 
 /// Counters since the ring was made.

@@ -1,7 +1,8 @@
 // PAIR: only-rust settle.rs -- TypeScript sees the ends of operations as completions, not as CQEs
 //! How operations end: by their CQE, without the kernel, with the ring.
 
-use crate::cqe::{Cqe, IORING_CQE_F_MORE};
+use crate::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
+use crate::decode::received;
 use crate::driver::Wait;
 use crate::ring::{cancel_sqe, close_now, Event, Ring, OWN, OWN_WAKE};
 use crate::slot::{Held, Key, Lifecycle, Owner};
@@ -39,7 +40,8 @@ impl Ring {
   /// An operation that could not be understood ends here, without a slot.
   pub fn reject(&mut self, owner: Owner, errno: i32) {
     let key = Key { slot: u32::MAX, generation: 0 };
-    self.local.push_back(Event { key, owner, res: -errno, flags: 0, opens: false });
+    let res = -errno;
+    self.local.push_back(Event { key, owner, res, flags: 0, opens: false, message: None });
   }
 
   /// Closes a descriptor that nobody received, without blocking this thread.
@@ -65,15 +67,24 @@ impl Ring {
       self.stats.stale += 1;
       return;
     };
+    if slot.zero_copy && !last {
+      // The network still reads the memory: the notification ends it, with this result (I2).
+      slot.sent = cqe.res;
+      return;
+    }
     let (owner, opens, inline) = (slot.owner, slot.opens, slot.turn == turn);
     let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
     let res = match slot.ended {
+      0 if slot.zero_copy && cqe.flags & IORING_CQE_F_NOTIF != 0 => slot.sent,
       0 => cqe.res,
       // A cancel by descriptor that ended some in the backlog, whatever the kernel found.
       ended if cqe.res == -libc::ENOENT => ended as i32,
       ended => cqe.res.saturating_add(ended as i32 * (cqe.res >= 0) as i32),
     };
-    slot.publish_message();
+    let message = slot.publish_message(cqe.res);
+    if abandoned {
+      message.into_iter().for_each(|region| self.close_received(region));
+    }
     if last {
       self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     }
@@ -84,7 +95,14 @@ impl Ring {
       return;
     }
     self.stats.inline += inline as u32;
-    events.push(Event { key, owner, res, flags: cqe.flags, opens });
+    events.push(Event { key, owner, res, flags: cqe.flags, opens, message });
+  }
+
+  /// Descriptors that came with a message which nobody received (I3).
+  pub(crate) fn close_received(&mut self, region: u32) {
+    for fd in self.regions.message(region).map(|head| received(&head)).unwrap_or_default() {
+      self.close_fd(fd);
+    }
   }
 
   /// The last CQE is in: the memory is the ring's again (I2). A future's slot stays until its
@@ -112,7 +130,7 @@ impl Ring {
     let (owner, abandoned) = (slot.owner, matches!(slot.lifecycle, Lifecycle::Abandoned));
     self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     if !abandoned {
-      self.local.push_back(Event { key, owner, res, flags: 0, opens: false });
+      self.local.push_back(Event { key, owner, res, flags: 0, opens: false, message: None });
     }
   }
 
@@ -135,7 +153,8 @@ impl Ring {
         if let Owner::Ticket(_) = owner {
           slot.lifecycle = Lifecycle::Abandoned;
         }
-        self.local.push_back(Event { key, owner, res: -errno, flags: 0, opens: false });
+        let res = -errno;
+        self.local.push_back(Event { key, owner, res, flags: 0, opens: false, message: None });
       }
     }
   }

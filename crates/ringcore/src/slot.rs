@@ -67,6 +67,10 @@ pub struct Slot {
   pub message: Option<NonNull<u8>>,
   /// A cancel by descriptor: how many it ended that the kernel never saw.
   pub ended: u32,
+  /// A send_zc: what the network reads is free at its notification, which follows the result.
+  pub zero_copy: bool,
+  /// The result of a send_zc whose notification has not come.
+  pub sent: i32,
   /// The turn that handed it to the kernel, for the inline statistic.
   pub turn: u32,
   occupied: bool,
@@ -124,6 +128,8 @@ impl Slots {
       chained: false,
       message: None,
       ended: 0,
+      zero_copy: false,
+      sent: 0,
       turn: 0,
       occupied: true,
     };

@@ -6,13 +6,17 @@
 pub mod basic;
 pub mod fields;
 pub mod files;
+pub mod messages;
 pub mod paths;
+pub mod sockets;
 pub mod vectors;
 
 pub use basic::*;
 pub use fields::Fd;
 pub use files::*;
+pub use messages::*;
 pub use paths::*;
+pub use sockets::*;
 pub use vectors::*;
 
 use crate::chain::{Chain, Limited, Members};
