@@ -90,5 +90,8 @@ export interface NativeRefusal {
 /** Makes a ring on this thread. `onWake` is called without arguments when completions wait. */
 export declare function openRing(options: NativeOptions, onWake: () => void, attach?: NativeRing | undefined | null): NativeRing | NativeRefusal
 
-/** Makes a small ring, asks it, and closes it again. */
+/**
+ * Makes a small ring, asks it, and closes it again. A ring whose memory the runtime does not show
+ * to JavaScript (Electron and others with a memory cage) is none.
+ */
 export declare function probe(): NativeProbe

@@ -79,6 +79,8 @@ export function fetchAll() {
     console.log(problem === null ? `fetched  ${runtime.name}` : `FAILED   ${runtime.name}`);
     if (problem !== null) console.error(problem);
     if (problem !== null) failed++;
+    // Nor will the others be there.
+    if (problem?.includes(UNREACHABLE)) return 1;
   }
   return failed > 0 ? 1 : 0;
 }
@@ -95,9 +97,13 @@ function fetchOne(runtime) {
   const work = mkdtempSync(join(cache, '.fetching-'));
   try {
     const options = ['--no-save', '--ignore-scripts', '--no-audit', '--no-fund'];
-    const args = ['install', '--prefix', work, ...options, '--loglevel=error', runtime.package];
-    const { status, stderr, error } = spawnSync('npm', args, { encoding: 'utf8', cwd: work });
+    // One more try and no more: without a network npm takes a minute to give up by itself.
+    options.push('--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--loglevel=error');
+    const args = ['install', '--prefix', work, ...options, runtime.package];
+    const npm = spawnSync('npm', args, { encoding: 'utf8', cwd: work });
+    const { status, signal, stderr, error } = npm;
     if (error?.code === 'ENOENT') return 'npm was not found on the PATH. It comes with Node.js.';
+    if (signal !== null) return `npm was ended by ${signal}.`;
     if (status !== 0) return explain(runtime, stderr);
     rmSync(place, { recursive: true, force: true });
     renameSync(work, place);
@@ -107,9 +113,11 @@ function fetchOne(runtime) {
   return wrong(runtime);
 }
 
+const UNREACHABLE = 'npm could not reach its registry';
+
 function explain(runtime, stderr) {
   const offline = /ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENOTCACHED/.exec(stderr);
   if (offline === null) return stderr.trim();
   const way = 'Fetching needs the network once; what is in the cache is used without it.';
-  return `npm could not reach its registry for ${runtime.package} (${offline[0]}). ${way}`;
+  return `${UNREACHABLE} for ${runtime.package} (${offline[0]}). ${way}`;
 }

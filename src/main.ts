@@ -27,9 +27,11 @@ export function main(file: string, args: string[]): void {
 // exit code of an await that never settles are then those of `node FILE`. A tick, because an error
 // thrown here would be a rejection of this module's and look different.
 function begin(path: string): void {
-  // Bun has a function of this name that keeps the program's errors to itself.
+  // Bun has a function of this name that keeps the program's errors to itself, and Deno one that
+  // cannot run a module which awaits.
   const { runMain } = Module as unknown as { runMain?: (path: string) => void };
-  const reports = runMain !== undefined && process.versions.bun === undefined;
+  const { bun, deno } = process.versions;
+  const reports = runMain !== undefined && bun === undefined && deno === undefined;
   if (reports) runMain(path);
   // The same instance of the module, after node has begun with it as the main one; what it throws
   // node has reported by then.

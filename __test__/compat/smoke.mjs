@@ -8,9 +8,11 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import * as cases from './cases.mjs';
+import * as chains from './chains.mjs';
+import * as command from './command.mjs';
 import * as ends from './ends.mjs';
 
-const all = { ...cases, ...ends };
+const all = { ...cases, ...chains, ...ends, ...command };
 const { bun, deno } = process.versions;
 const RUNTIME = bun ? 'bun' : deno ? 'deno' : 'node';
 const LIMIT = 30_000;

@@ -109,28 +109,28 @@ const scenarios = {
     handle.unref();
   },
   async refHandleAgain() {
+    clock();
     const handle = spawn(function* () {
       yield* sleep(300);
       say('settled');
     });
     await run(function* () {});
-    clock();
     handle.unref();
     handle.ref();
   },
   async refAgain() {
+    clock();
     const timer = op.timeout(300);
     timer.then(() => say('settled'), nothing);
     await op.nop();
-    clock();
     timer.unref();
     await op.nop();
     timer.ref();
   },
   async refRuntimeAgain() {
+    clock();
     op.timeout(300).then(() => say('settled'), nothing);
     await op.nop();
-    clock();
     rt.unref();
     await op.nop();
     rt.ref();

@@ -1,6 +1,9 @@
 //! probe() for TypeScript.
 
+use super::memory;
+use napi::bindgen_prelude::Env;
 use napi_derive::napi;
+use ringcore::buffer::Slab;
 use ringcore::probe::{Surroundings, explain};
 
 /// What this machine can do, and why not.
@@ -19,10 +22,20 @@ pub struct NativeProbe {
   pub ops: Vec<String>,
 }
 
-/// Makes a small ring, asks it, and closes it again.
+/// Makes a small ring, asks it, and closes it again. A ring whose memory the runtime does not show
+/// to JavaScript (Electron and others with a memory cage) is none.
 #[napi(catch_unwind)]
-pub fn probe() -> NativeProbe {
-  let probe = ringcore::probe();
+pub fn probe(env: &Env) -> NativeProbe {
+  let mut probe = ringcore::probe();
+  if probe.available
+    && let Some(reason) = caged(env)
+  {
+    probe.available = false;
+    probe.reason = Some(reason);
+    probe.advice = Some("Use a runtime without a memory cage".into());
+    probe.flags.clear();
+    probe.ops.clear();
+  }
   let ops = probe.ops.iter().filter(|(_, has)| *has).map(|(name, _)| name.to_string());
   NativeProbe {
     available: probe.available,
@@ -36,6 +49,12 @@ pub fn probe() -> NativeProbe {
     features: probe.features.iter().map(|name| name.to_string()).collect(),
     ops: ops.collect(),
   }
+}
+
+/// Why this runtime does not show the ring's memory to JavaScript; `None`: it does.
+fn caged(env: &Env) -> Option<String> {
+  let slab = Slab::new(4096).ok()?;
+  memory::external(env.raw(), slab).err().map(|error| error.reason.to_string())
 }
 
 /// The reason and the advice for an errno of set-up on a machine like this; for tests.
