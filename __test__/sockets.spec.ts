@@ -6,7 +6,9 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import test from 'ava';
+import { BORDER_DESCRIPTORS } from '../src/cqe.ts';
 import { all, constants } from '../src/index.ts';
+import { D_OPCODE, D_SQE_FLAGS, DESCRIPTOR_WORDS, IORING_OP_RECV } from '../src/sqe.ts';
 import { connection, LOOPBACK, listener, NO_FD, name, portOf, socket } from './sockets.ts';
 import { descriptors, failure, folder, many, pipe, runtime, until } from './support.ts';
 
@@ -314,6 +316,21 @@ test('a receive that was abandoned never writes into memory of others', async (t
     t.true(rest.every((byte) => byte === 0xaa));
   }
   t.is(regions.held, 0);
+});
+
+// PAIR: only-typescript -- Rust has no flag to forget: only reads of files set it
+test('a long receive does not take a thread to wait', async (t) => {
+  const rt = await runtime(t);
+  const [client] = await connection(t, rt);
+  const { border } = rt.executor.reactor.ring;
+  const at = BORDER_DESCRIPTORS / 4 + border.count * DESCRIPTOR_WORDS;
+  const controller = new AbortController();
+  const receiving = rt.op.recv(client, new Uint8Array(1 << 20), 0, controller);
+  receiving.begin();
+  t.is(border.words[at + D_OPCODE], IORING_OP_RECV);
+  t.is(border.words[at + D_SQE_FLAGS], 0);
+  controller.abort();
+  t.is((await failure(receiving)).code, 'ABORT_ERR');
 });
 
 // PAIR: only-typescript -- Rust's types refuse most of these at compile time
