@@ -3,6 +3,10 @@
 
 import {
   AbortError,
+  type Accepted,
+  type AcceptOptions,
+  type Address,
+  type AddressLike,
   AT_FDCWD,
   type Awaitable,
   all,
@@ -14,11 +18,13 @@ import {
   Future,
   fromPromise,
   future,
+  type InetAddress,
   JoinHandle,
   type Limited,
   type Linkable,
   type LinkedValues,
   type MaxWorkers,
+  type MessageOptions,
   type NopOptions,
   type Op,
   type OpenHow,
@@ -31,10 +37,14 @@ import {
   type Poll,
   type Probe,
   probe,
+  type Received,
+  type ReceiveOptions,
   RingcoreError,
   Runtime,
   race,
   run,
+  type SendOptions,
+  type SocketOptions,
   type Sqpoll,
   type Stats,
   type Statx,
@@ -50,6 +60,7 @@ import {
   type TransferOptions,
   timeout,
   UnavailableError,
+  type UnixAddress,
   type Waker,
   yieldNow,
 } from 'ringcore';
@@ -160,6 +171,29 @@ export async function files(fd: Fd): Promise<void> {
   const options: TransferOptions = { rwFlags: constants.RWF_DSYNC };
   await op.write(fd, buffer, 0, options);
   void changed;
+}
+
+export async function sockets(fd: Fd, text: Uint8Array): Promise<Address | undefined> {
+  const inet: InetAddress = { family: 'IPv4', address: '127.0.0.1', port: 80 };
+  const local: UnixAddress = { family: 'unix', path: '/tmp/socket' };
+  const to: AddressLike = { address: '::1', port: 80 };
+  const made: number = await op.socket(constants.AF_INET, constants.SOCK_STREAM);
+  await op.connect(made, inet);
+  await op.bind(fd, local);
+  const flags: AcceptOptions = { flags: constants.SOCK_NONBLOCK };
+  const plain: number = await op.accept(fd);
+  const accepted: Accepted = await op.accept(fd, { ...flags, wantAddress: true });
+  const send: SendOptions = { to };
+  const receive: SocketOptions = { pollFirst: true };
+  await op.send(plain, text, 0, send);
+  await op.recv(plain, buffer, 0, receive);
+  const message: MessageOptions = { descriptors: [plain] };
+  await op.sendmsg(made, text, 0, message);
+  const room: ReceiveOptions = { control: 64 };
+  const got: Received = await op.recvmsg(made, buffer, 0, room);
+  // @ts-expect-error -- a port is a number
+  op.connect(made, { address: '::1', port: '80' });
+  return accepted.address ?? got.address;
 }
 
 export async function chains(fd: Fd, path: PathLike): Promise<void> {
