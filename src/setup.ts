@@ -12,39 +12,39 @@ import { OPS } from './table.ts';
 /** How a ring is made. */
 export interface Options {
   /** SQ entries, rounded up to a power of two by the kernel: 1 to 32768. Default 256. */
-  entries?: number;
+  entries?: number | undefined;
   /** CQ entries, at least as many as `entries`. Default: four times the SQ. */
-  cqEntries?: number;
+  cqEntries?: number | undefined;
   /** Bytes of copied memory at most; beyond it operations fail with ERR_RINGCORE_MEMORY. */
-  memoryLimit?: number;
+  memoryLimit?: number | undefined;
   /**
    * A thread of the kernel's takes the operations, so that a busy ring needs no system call. It
    * uses a CPU of its own until it has been idle. Between the start of an operation and its end its
    * descriptor must stay open: the thread looks it up when it gets there. Kernel: 5.13.
    */
-  sqpoll?: Sqpoll;
+  sqpoll?: Sqpoll | undefined;
   /**
    * A runtime of this thread whose polling thread this one shares; both need `sqpoll`. Without it
    * nothing is gained since Linux 5.12: worker threads belong to the thread, not to its rings.
    */
-  attach?: Runtime;
+  attach?: Runtime | undefined;
   /** Worker threads at most: [bounded, unbounded], or by name. Kernel: 5.15. */
-  maxWorkers?: MaxWorkers | readonly [bounded: number, unbounded: number];
+  maxWorkers?: MaxWorkers | readonly [bounded: number, unbounded: number] | undefined;
   /**
    * Names of the only operations (`op.*`) that this runtime may ever run, beside its own: nop,
    * timeout, cancel, close. The kernel keeps to it for the ring's whole life; any other operation
    * rejects with EACCES. Kernel: 5.10.
    */
-  allow?: readonly string[];
+  allow?: readonly string[] | undefined;
 }
 
 // PAIR: Sqpoll
 /** The kernel's polling thread. */
 export interface Sqpoll {
   /** Milliseconds without work until it sleeps, at least 1. Default 50. */
-  idleMs?: number;
+  idleMs?: number | undefined;
   /** The CPU that it stays on. */
-  cpu?: number;
+  cpu?: number | undefined;
 }
 
 // PAIR: MaxWorkers
@@ -54,9 +54,9 @@ export interface Sqpoll {
  */
 export interface MaxWorkers {
   /** For regular files and block devices. Default 4. */
-  bounded?: number;
+  bounded?: number | undefined;
   /** For everything else: sockets, pipes, terminals. Default 64. */
-  unbounded?: number;
+  unbounded?: number | undefined;
 }
 
 /** The same with every default filled in; null: not named. */

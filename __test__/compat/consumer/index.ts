@@ -17,6 +17,7 @@ import {
   type Limited,
   type Linkable,
   type LinkedValues,
+  type MaxWorkers,
   type NopOptions,
   type Op,
   type OpOptions,
@@ -32,6 +33,7 @@ import {
   Runtime,
   race,
   run,
+  type Sqpoll,
   type Stats,
   type SystemError,
   sleep,
@@ -176,6 +178,13 @@ export async function runtimes(entries: number | undefined): Promise<void> {
   // @ts-expect-error -- a runtime keeps its operations
   rt.op = op;
   void stats;
+  const sqpoll: Sqpoll = { idleMs: 10 };
+  const maxWorkers: MaxWorkers = { bounded: 2 };
+  const named = new Runtime({ sqpoll, maxWorkers, allow: ['read'], entries });
+  await new Runtime({ attach: named, maxWorkers: [1, 2] }).close();
+  await named.close();
+  // @ts-expect-error -- an option that there is not
+  new Runtime({ sqpol: sqpoll });
 }
 
 // --- futures of one's own -----------------------------------------------------------------------
