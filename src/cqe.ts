@@ -2,6 +2,8 @@
 // Pair: crates/ringcore/src/cqe.rs
 // Do not edit: the numbers live in Rust.
 
+/** CQE flag: a provided buffer was used, its id is in the high half of the flags. */
+export const IORING_CQE_F_BUFFER = 1;
 /** CQE flag: more completions of the same operation follow (multishot). */
 export const IORING_CQE_F_MORE = 2;
 /** Words (u32) in a completion. */
@@ -59,6 +61,8 @@ export const H_IN_FLIGHT = 17;
 export const H_REGION_KIB = 18;
 /** Header word: bytes of the arena, in KiB. */
 export const H_ARENA_KIB = 19;
+/** Header word: bytes of buffer groups, in KiB. */
+export const H_GROUP_KIB = 24;
 /** Mode bit: enter the kernel and reap. Without it descriptors are only taken in. */
 export const TURN_ENTER = 1;
 /** Mode bit: park at the end if nothing is left to do. */

@@ -17,6 +17,7 @@ export {
 } from './error.ts';
 export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
+export { type BufferGroup, type Buffers, buffer, type GroupOptions, type Lent } from './group.ts';
 export { type Awaitable, all, race } from './join.ts';
 export type { Fd, NopOptions, Op, OpOptions } from './op.ts';
 export type { TimeoutOptions } from './ops/basic.ts';
@@ -24,6 +25,7 @@ export { AT_FDCWD, type Ops, op, type PathLike } from './ops/index.ts';
 export type { Probe } from './probe.ts';
 export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
 export type { MaxWorkers, Options, Sqpoll } from './setup.ts';
+export { Stream } from './stream.ts';
 export { JoinHandle, type TaskSource } from './task.ts';
 export { sleep, Timer, timeout } from './timer.ts';
 

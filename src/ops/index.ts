@@ -6,12 +6,13 @@
 import { Chain, Limited, type Linkable } from '../chain.ts';
 import type { Op } from '../op.ts';
 import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from '../sqe.ts';
-import { PathOps } from './paths.ts';
+import { StreamOps } from './streams.ts';
 
 export { AT_FDCWD, type PathLike } from './paths.ts';
+export type { RecvOptions } from './streams.ts';
 
 /** One constructor per opcode. Wrong arguments throw here; nothing happens before a poll. */
-export class Ops extends PathOps {
+export class Ops extends StreamOps {
   // PAIR: link
   /**
    * Runs the operations one after the other in one submission. One that fails, or moves fewer bytes

@@ -26,6 +26,8 @@ pub struct Cqe {
 const _: () = assert!(std::mem::size_of::<Cqe>() == 16);
 
 constants! { CQE_CONSTANTS;
+  /// CQE flag: a provided buffer was used, its id is in the high half of the flags.
+  IORING_CQE_F_BUFFER = 1 << 0;
   /// CQE flag: more completions of the same operation follow (multishot).
   IORING_CQE_F_MORE = 1 << 1;
   /// Words (u32) in a completion.
@@ -81,6 +83,8 @@ constants! { CQE_CONSTANTS;
   H_REGION_KIB = 18;
   /// Header word: bytes of the arena, in KiB.
   H_ARENA_KIB = 19;
+  /// Header word: bytes of buffer groups, in KiB.
+  H_GROUP_KIB = 24;
   /// Mode bit: enter the kernel and reap. Without it descriptors are only taken in.
   TURN_ENTER = 1;
   /// Mode bit: park at the end if nothing is left to do.

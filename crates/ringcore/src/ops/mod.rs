@@ -7,11 +7,13 @@ pub mod basic;
 pub mod fields;
 pub mod files;
 pub mod paths;
+pub mod streams;
 
 pub use basic::*;
 pub use fields::Fd;
 pub use files::*;
 pub use paths::*;
+pub use streams::*;
 
 use crate::chain::{Chain, Limited, Members};
 use crate::op::{Op, Operation};
