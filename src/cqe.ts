@@ -81,8 +81,15 @@ export const MAX_COMPLETIONS = 4096;
 export const BORDER_INPUTS = 0x21000;
 /** Bytes of the inputs area. */
 export const INPUTS_BYTES = 0x10000;
+/**
+ * Byte offset of the descriptors (plus 1; 0: none) that streams keep until somebody takes them.
+ * TypeScript writes them; teardown closes them (I3).
+ */
+export const BORDER_KEPT = 0x31000;
+/** Words there. */
+export const MAX_KEPT = 4096;
 /** Bytes of the border in all. */
-export const BORDER_BYTES = 0x31000;
+export const BORDER_BYTES = 0x35000;
 /** A turn reaps at most about this many completions (I8). */
 export const TURN_COMPLETIONS = 256;
 /** One enter moves at most about this many bytes on the calling thread (I8). */

@@ -1,10 +1,13 @@
 // Who waits for the next result of a stream.
 // PAIR: only-typescript next.ts -- in Rust it borrows the stream and has nothing to give back
 
-import { AbortError, withoutStack } from './error.ts';
+import { AbortError, closedError, errnoError, unsupportedError, withoutStack } from './error.ts';
 import { type Context, Outcome, type Poll } from './future.ts';
 import type { Reaction } from './promise.ts';
 import type { Runtime } from './runtime.ts';
+import { ERRNO_UNSUPPORTED_OP } from './sqe.ts';
+
+const ECANCELED = 125;
 
 /** Ends without a value, told by its owner. */
 export class Done extends Outcome<void> {
@@ -18,6 +21,13 @@ export class Done extends Outcome<void> {
 
 /** What makes the error of a stream's end; made when somebody takes it. */
 export type Failure = () => Error;
+
+/** The error of an errno that ended a stream. */
+export function errorOf(errno: number, syscall: string, ended: boolean): Error {
+  if (errno === ECANCELED) return ended ? closedError() : new AbortError();
+  if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(syscall);
+  return errnoError(errno, syscall);
+}
 
 /** What it needs of the stream. */
 interface Source<T> {

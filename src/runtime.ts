@@ -211,6 +211,11 @@ export class Runtime {
     return this.options.memoryLimit;
   }
 
+  /** Whether the ring is gone. */
+  get closed(): boolean {
+    return this.state === 'closed';
+  }
+
   /** Whether the runtime closes or is closed. */
   get ended(): boolean {
     return this.state !== 'open';

@@ -10,21 +10,14 @@
 
 import { checkOpOptions } from './check.ts';
 import { IORING_CQE_F_MORE } from './cqe.ts';
-import {
-  AbortError,
-  closedError,
-  errnoError,
-  unsupportedError,
-  wrongRuntimeError,
-} from './error.ts';
+import { AbortError, wrongRuntimeError } from './error.ts';
 import type { Future } from './future.ts';
 import type { BufferGroup } from './group.ts';
-import { Done, type Failure, Next } from './next.ts';
+import { Done, errorOf, type Failure, Next } from './next.ts';
 import type { OpOptions } from './op.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
-import { ERRNO_UNSUPPORTED_OP } from './sqe.ts';
 
 // PAIR: BACKLOG
 /**
@@ -107,6 +100,14 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
     return 'item';
   }
 
+  /** A result is queued; what is queued beside it, by default its flags. */
+  protected keep(_res: number, flags: number): number {
+    return flags;
+  }
+
+  /** It leaves the queue. */
+  protected unkeep(_kept: number): void {}
+
   /** Results that may wait. */
   protected get backlog(): number {
     return BACKLOG;
@@ -155,7 +156,9 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
       next.give(this.returned.shift() as T);
     } else if (this.queue.length > 0) {
       const { queue } = this;
-      next.give(this.value(queue.shift() as number, queue.shift() as number));
+      const [res, kept] = [queue.shift() as number, queue.shift() as number];
+      this.unkeep(kept);
+      next.give(this.value(res, kept));
     } else if (this.failure !== null) {
       next.refuse(this.failure);
       this.failure = null;
@@ -248,7 +251,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
   private item(res: number, flags: number): number {
     const next = this.waiting.shift();
     if (next === undefined) {
-      this.queue.push(res, flags);
+      this.queue.push(res, this.keep(res, flags));
       return 0;
     }
     next.give(this.value(res, flags));
@@ -265,7 +268,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
       // Armed again before one is back, it would spin.
       this.rest(this.group.available > 0 ? State.Idle : State.Starved);
     } else {
-      this.end(() => this.error(errno));
+      this.end(() => errorOf(errno, this.syscall, this.runtime?.ended === true));
     }
   }
 
@@ -279,14 +282,6 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
   /** A buffer came back. */
   fed(): void {
     if (this.state === State.Starved) this.arm();
-  }
-
-  private error(errno: number): Error {
-    if (errno === ECANCELED) {
-      return this.runtime?.ended === true ? closedError() : new AbortError();
-    }
-    if (errno === ERRNO_UNSUPPORTED_OP) return unsupportedError(this.syscall);
-    return errnoError(errno, this.syscall);
   }
 
   // PAIR: Stream.end
@@ -328,7 +323,10 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
   /** What nobody took. */
   private dropAll(): void {
     const { queue, returned } = this;
-    for (let i = 0; i < queue.length; i += 2) this.drop(queue[i] as number, queue[i + 1] as number);
+    for (let i = 0; i < queue.length; i += 2) {
+      this.unkeep(queue[i + 1] as number);
+      this.drop(queue[i] as number, queue[i + 1] as number);
+    }
     queue.length = 0;
     for (const value of returned.splice(0)) this.dropValue(value);
   }

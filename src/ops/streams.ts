@@ -65,6 +65,16 @@ class AcceptStream extends NumberStream {
     ring.border.extra(IORING_ACCEPT_MULTISHOT, 0, 0, 0, 0);
   }
 
+  /** Its place in the border's list, from which teardown closes it. */
+  protected override keep(fd: number): number {
+    return (this.runtime as Runtime).executor.reactor.ring.border.keep(fd);
+  }
+
+  protected override unkeep(place: number): void {
+    const { runtime } = this;
+    if (runtime?.closed === false) runtime.executor.reactor.ring.border.unkeep(place);
+  }
+
   protected override drop(fd: number): void {
     try {
       (this.runtime as Runtime).executor.reactor.closeFd(fd);

@@ -252,6 +252,14 @@ impl Border {
       }
     }
     self.set(H_TAKEN, self.get(H_COMPLETIONS));
+    // Streams had taken these, and nobody has taken them from the streams.
+    for index in BORDER_KEPT / 4..BORDER_KEPT / 4 + MAX_KEPT {
+      let fd = self.word(index).wrapping_sub(1) as i32;
+      if fd >= 0 && fd != self.protected {
+        close_now(fd);
+      }
+      self.set_word(index, 0);
+    }
   }
 
   pub(crate) fn in_use(&self, ticket: u32) -> bool {

@@ -103,8 +103,13 @@ constants! { CQE_CONSTANTS;
   BORDER_INPUTS = 4096 + 1024 * 64 + 4096 * 16;
   /// Bytes of the inputs area.
   INPUTS_BYTES = 64 << 10;
+  /// Byte offset of the descriptors (plus 1; 0: none) that streams keep until somebody takes them.
+  /// TypeScript writes them; teardown closes them (I3).
+  BORDER_KEPT = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10);
+  /// Words there.
+  MAX_KEPT = 4096;
   /// Bytes of the border in all.
-  BORDER_BYTES = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10);
+  BORDER_BYTES = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10) + 4096 * 4;
   /// A turn reaps at most about this many completions (I8).
   TURN_COMPLETIONS = 256;
   /// One enter moves at most about this many bytes on the calling thread (I8).
