@@ -21,6 +21,18 @@ export declare class NativeRing {
   keepAlive(): () => void
   /** More regions of a class; `null` at the memory limit, or when there is no memory. */
   grow(sizeClass: number): NativeGrowth | null
+  /** A group of provided buffers; 0 at the memory limit, or a negative errno. */
+  provide(count: number, size: number): NativeGroup | number
+  /**
+   * The first bytes of a lent buffer, which is not returned as long as they are shown; `null`: it
+   * is not lent, or shown already, or the ring is closed.
+   */
+  show(group: number, buffer: number, length: number): ArrayBuffer | null
+  /**
+   * Detaches what `show` gave (`null`: it was collected), so that the buffer may be returned.
+   * False: it still shows the buffer's bytes, or never did.
+   */
+  hide(group: number, buffer: number, bytes?: ArrayBuffer | null): boolean
   /** What the ring was made with. */
   info(): NativeInfo
   /**
@@ -34,6 +46,14 @@ export declare class NativeRing {
 
 /** The reason and the advice for an errno of set-up on a machine like this; for tests. */
 export declare function explainRefusal(errno: number, ioUringDisabled?: number | undefined | null): Array<string>
+
+/** A group of buffers: `id` begins at `first + id * stride` of `memory`. */
+export interface NativeGroup {
+  id: number
+  first: number
+  stride: number
+  memory: ArrayBuffer
+}
 
 /** New regions: ids from `first`, `count` of them, `bytes` each, side by side in `memory`. */
 export interface NativeGrowth {

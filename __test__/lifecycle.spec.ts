@@ -88,6 +88,20 @@ test.serial('workers that call process.exit leave nothing behind', workersLeaveN
 test.serial('workers that throw leave nothing behind', workersLeaveNothing, 'throw', 1);
 test.serial('terminated workers leave nothing behind', workersLeaveNothing, 'terminate', 1);
 
+test.serial('terminated workers leave no connection that waited in a stream', async (t) => {
+  t.timeout(5 * STRESS * MINUTES);
+  const args = [String(20 * STRESS)];
+  const found = await report<{ rounds: number; before: number; after: number }>(
+    t,
+    'streams.mjs',
+    args,
+    LIMIT,
+  );
+  t.is(found.rounds, 20 * STRESS);
+  const more = found.after - found.before;
+  t.true(Math.abs(more) <= OWN.fds, `${more} more descriptors`);
+});
+
 // --- memory and descriptors ---------------------------------------------------------------------
 
 interface Spray {

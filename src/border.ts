@@ -10,6 +10,7 @@ import * as S from './sqe.ts';
 
 const DESCRIPTORS = C.BORDER_DESCRIPTORS >> 2;
 const COMPLETIONS = C.BORDER_COMPLETIONS >> 2;
+const KEPT = C.BORDER_KEPT >> 2;
 
 /** The low word of a 64-bit offset; -1 is the file position, or a stream. */
 export function low(offset: number | bigint): number {
@@ -32,6 +33,9 @@ export class Border {
   readonly words: Int32Array;
   private readonly inputs: Uint8Array;
   private inputsUsed = 0;
+  /** Places of kept descriptors: those below were used, and which of them are free. */
+  private kept = 0;
+  private readonly places: number[] = [];
   /** Descriptors written since the last turn. */
   count = 0;
   private readonly driver: Driver;
@@ -124,6 +128,25 @@ export class Border {
     // Structs of 8-byte words among them stay aligned.
     this.inputsUsed = (end + 7) & ~7;
     return from;
+  }
+
+  /**
+   * A descriptor waits in a stream: if this thread ends first, teardown closes it (I3). Its place,
+   * or -1 when there is no more room.
+   */
+  keep(fd: number): number {
+    const place = this.places.pop() ?? this.kept;
+    if (place === C.MAX_KEPT) return -1;
+    if (place === this.kept) this.kept++;
+    this.words[KEPT + place] = fd + 1;
+    return place;
+  }
+
+  /** Somebody has taken it. */
+  unkeep(place: number): void {
+    if (place < 0) return;
+    this.words[KEPT + place] = 0;
+    this.places.push(place);
   }
 
   /** Whether the inputs area has room for so many bytes. */

@@ -7,6 +7,22 @@ import { gone } from './buffer.ts';
 import { checkInteger, DetachedError, rangeError, typeError, valueError } from './error.ts';
 import type { TransferOptions } from './op.ts';
 
+/** The options that every operation takes. */
+export function checkOpOptions(options: unknown): { signal?: AbortSignal; ref?: boolean } {
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || options === null) {
+    throw typeError('options', 'of type object', options);
+  }
+  const { signal, ref } = options as { signal?: AbortSignal; ref?: boolean };
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw typeError('options.signal', 'an instance of AbortSignal', signal);
+  }
+  if (ref !== undefined && typeof ref !== 'boolean') {
+    throw typeError('options.ref', 'of type boolean', ref);
+  }
+  return { ...(signal && { signal }), ...(ref !== undefined && { ref }) };
+}
+
 export function checkFd(fd: unknown, name = 'fd'): number {
   return checkInteger(name, fd, 0, 0x7fffffff);
 }

@@ -2,6 +2,8 @@
 // Pair: crates/ringcore/src/cqe.rs
 // Do not edit: the numbers live in Rust.
 
+/** CQE flag: a provided buffer was used, its id is in the high half of the flags. */
+export const IORING_CQE_F_BUFFER = 1;
 /** CQE flag: more completions of the same operation follow (multishot). */
 export const IORING_CQE_F_MORE = 2;
 /** CQE flag: the notification of a send_zc; the network has done with its memory. */
@@ -64,6 +66,8 @@ export const H_IN_FLIGHT = 17;
 export const H_REGION_KIB = 18;
 /** Header word: bytes of the arena, in KiB. */
 export const H_ARENA_KIB = 19;
+/** Header word: bytes of buffer groups, in KiB. */
+export const H_GROUP_KIB = 24;
 /** Mode bit: enter the kernel and reap. Without it descriptors are only taken in. */
 export const TURN_ENTER = 1;
 /** Mode bit: park at the end if nothing is left to do. */
@@ -82,8 +86,15 @@ export const MAX_COMPLETIONS = 4096;
 export const BORDER_INPUTS = 0x21000;
 /** Bytes of the inputs area. */
 export const INPUTS_BYTES = 0x10000;
+/**
+ * Byte offset of the descriptors (plus 1; 0: none) that streams keep until somebody takes them.
+ * TypeScript writes them; teardown closes them (I3).
+ */
+export const BORDER_KEPT = 0x31000;
+/** Words there. */
+export const MAX_KEPT = 4096;
 /** Bytes of the border in all. */
-export const BORDER_BYTES = 0x31000;
+export const BORDER_BYTES = 0x35000;
 /** A turn reaps at most about this many completions (I8). */
 export const TURN_COMPLETIONS = 256;
 /** One enter moves at most about this many bytes on the calling thread (I8). */

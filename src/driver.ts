@@ -2,6 +2,7 @@
 // Pair: crates/ringcore/src/driver.rs
 
 import type { Growth } from './buffer.ts';
+import type { Provided } from './group.ts';
 import type { Ring } from './ring.ts';
 
 // PAIR: Driver
@@ -24,6 +25,13 @@ export interface Driver {
   // PAIR: only-typescript Driver.keepAlive -- only an event loop asks whether anybody still waits
   /** Makes the process's reference what H_REFERENCED says. */
   keepAlive(): void;
+  // PAIR: only-typescript Driver.provide -- in Rust the ring makes the memory, see registerGroup
+  /** A group of buffers; 0 at the memory limit, or a negative errno. */
+  provide(count: number, size: number): Provided | number;
+  /** The bytes of a lent buffer, which cannot be returned from now on; null: it is not lent. */
+  show(group: number, buffer: number, length: number): ArrayBuffer | null;
+  /** They are detached (null: were collected), the buffer may be returned; or not: false. */
+  hide(group: number, buffer: number, bytes: ArrayBuffer | null): boolean;
   /** More regions of a class, or null at the limit. */
   grow(size: number): Growth | null;
   /** I7. False: memory was leaked on purpose. */

@@ -214,9 +214,9 @@ export class Executor {
 
   // PAIR: Executor.close
   /** I7: no turn runs any more; operations that got no completion are returned. */
-  close(): ReturnType<Reactor['close']> {
+  close(error: () => unknown): ReturnType<Reactor['close']> {
     this.turning = true; // Completions are delivered below; no turn in between.
-    const left = this.reactor.close();
+    const left = this.reactor.close(error);
     this.closed = true;
     return left;
   }

@@ -19,6 +19,7 @@ export {
 } from './error.ts';
 export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
+export { type BufferGroup, type Buffers, buffer, type GroupOptions, type Lent } from './group.ts';
 export { type Awaitable, all, race } from './join.ts';
 export type { Fd, Op, OpOptions, TransferOptions } from './op.ts';
 export type { NopOptions, TimeoutOptions } from './ops/basic.ts';
@@ -41,6 +42,7 @@ export type { Probe } from './probe.ts';
 export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
 export type { MaxWorkers, Options, Sqpoll } from './setup.ts';
 export type { Statx, Timestamp } from './statx.ts';
+export { Stream } from './stream.ts';
 export { JoinHandle, type TaskSource } from './task.ts';
 export { sleep, Timer, timeout } from './timer.ts';
 

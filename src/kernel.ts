@@ -6,6 +6,7 @@ import type { Growth } from './buffer.ts';
 import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
 import { closedError, UnavailableError } from './error.ts';
+import type { Provided } from './group.ts';
 import type { CheckedOptions } from './setup.ts';
 
 export { type CheckedOptions, checkOptions, type Options } from './setup.ts';
@@ -87,6 +88,18 @@ export class Kernel implements Driver {
 
   keepAlive(): void {
     this.reference();
+  }
+
+  provide(count: number, size: number): Provided | number {
+    return this.ring.provide(count, size);
+  }
+
+  show(group: number, buffer: number, length: number): ArrayBuffer | null {
+    return this.ring.show(group, buffer, length);
+  }
+
+  hide(group: number, buffer: number, bytes: ArrayBuffer | null): boolean {
+    return this.ring.hide(group, buffer, bytes);
   }
 
   grow(size: number): Growth | null {

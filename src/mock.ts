@@ -11,7 +11,7 @@ import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
 import { type Region, type Taken, World } from './world.ts';
 
-const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, ECANCELED] = [4, 9, 11, 16, 22, 125];
+const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, EOPNOTSUPP, ECANCELED] = [4, 9, 11, 16, 22, 95, 125];
 /** Words that TypeScript writes when it needs them only. */
 const RARE = [S.D_IOPRIO, S.D_WORD2, S.D_INPUT, S.D_INPUT_LENGTH, S.D_FILE_INDEX];
 const MAX_TICKET = 1 << 24;
@@ -168,6 +168,19 @@ export class Mock implements Driver {
       clearInterval(this.holding);
       this.holding = null;
     }
+  }
+
+  /** No simulated kernel has buffer groups. */
+  provide(): number {
+    return -EOPNOTSUPP;
+  }
+
+  show(): null {
+    return null;
+  }
+
+  hide(): boolean {
+    return false;
   }
 
   grow(size: number): Growth | null {

@@ -28,6 +28,8 @@ export class Reactor {
   /** Whether operations may hold the process at all (Runtime.unref). */
   holding = true;
   private held = false;
+  /** Streams that were started and have not ended, or hold what nobody has taken. */
+  readonly streams: Set<{ shut(error: unknown): void }> = new Set();
   private readonly signals = new Map<AbortSignal, { ops: Set<Started>; stop: () => void }>();
   private readonly take: Take;
   private readonly request: () => void;
@@ -69,6 +71,18 @@ export class Reactor {
   /** Closes a descriptor that nobody received (I3). */
   closeFd(fd: number): void {
     this.ring.closeFd(fd);
+    this.request();
+  }
+
+  /** A lent buffer is the kernel's again. */
+  giveBuffer(group: number, buffer: number): void {
+    this.ring.giveBuffer(group, buffer);
+    this.request();
+  }
+
+  /** Nobody wants a buffer group any more. */
+  closeGroup(group: number): void {
+    this.ring.closeGroup(group);
     this.request();
   }
 
@@ -128,7 +142,9 @@ export class Reactor {
 
   // PAIR: Reactor.close
   /** I7: everything ends; what came is delivered, what did not end is told so by its caller. */
-  close(): Started[] {
+  close(error: () => unknown): Started[] {
+    // What they hold is closed while the ring still closes something (I3).
+    for (const stream of [...this.streams]) stream.shut(error());
     this.ring.close(this.take);
     for (const { stop } of this.signals.values()) stop();
     this.signals.clear();

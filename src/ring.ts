@@ -10,7 +10,14 @@ import * as C from './cqe.ts';
 import type { Driver, Entry } from './driver.ts';
 import { memoryError } from './error.ts';
 import { Slots } from './slot.ts';
-import { IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE, NO_REGION, NO_TICKET } from './sqe.ts';
+import {
+  BORDER_CLOSE_GROUP,
+  BORDER_RETURN,
+  IORING_OP_ASYNC_CANCEL,
+  IORING_OP_CLOSE,
+  NO_REGION,
+  NO_TICKET,
+} from './sqe.ts';
 
 /** Room in the inputs area that a chain finds. */
 const CHAIN_INPUTS = C.INPUTS_BYTES / 2;
@@ -22,7 +29,7 @@ export class Ring<T extends Entry = Entry> {
   readonly regions: Regions;
   readonly words: Int32Array;
   readonly slots: Slots<T> = new Slots<T>();
-  private readonly driver: Driver;
+  readonly driver: Driver;
   private chaining = false;
 
   constructor(driver: Driver, memoryLimit: number) {
@@ -95,6 +102,18 @@ export class Ring<T extends Entry = Entry> {
     }
     if (from < 0) throw memoryError(bytes.length, C.INPUTS_BYTES);
     return from;
+  }
+
+  /** A lent buffer is the kernel's again. */
+  giveBuffer(group: number, buffer: number): void {
+    if (this.border.count === C.MAX_DESCRIPTORS) this.border.turn(0);
+    this.border.start(BORDER_RETURN, NO_TICKET, -1, group, 0, buffer, 0, 0, 0, 0, 0);
+  }
+
+  /** Nobody wants a buffer group any more. */
+  closeGroup(group: number): void {
+    if (this.border.count === C.MAX_DESCRIPTORS) this.border.turn(0);
+    this.border.start(BORDER_CLOSE_GROUP, NO_TICKET, -1, group, 0, 0, 0, 0, 0, 0, 0);
   }
 
   // PAIR: Ring.submit

@@ -7,6 +7,7 @@ import type { Driver } from './driver.ts';
 import { closedError, RingcoreError, typeError } from './error.ts';
 import { Executor } from './executor.ts';
 import { type Context, Future, late, PENDING, type Poll } from './future.ts';
+import { Buffers } from './group.ts';
 import { Kernel } from './kernel.ts';
 import type { Op } from './op.ts';
 import { Ops } from './ops/index.ts';
@@ -28,6 +29,8 @@ export interface Stats {
   inFlight: number;
   regionBytes: number;
   arenaBytes: number;
+  /** Of provided buffers. */
+  groupBytes: number;
 }
 
 const NO_STATS: Stats = {
@@ -42,6 +45,7 @@ const NO_STATS: Stats = {
   inFlight: 0,
   regionBytes: 0,
   arenaBytes: 0,
+  groupBytes: 0,
 };
 
 /** How a runtime gets its driver: the kernel's, or a mock in tests. */
@@ -56,6 +60,8 @@ const PROOF_LOOKS = 50;
 export class Runtime {
   /** The raw operations, bound to this runtime. */
   readonly op: Ops;
+  /** Memory of this runtime. */
+  readonly buffer: Buffers;
   private readonly options: CheckedOptions;
   private readonly openDriver: OpenDriver;
   private started: Executor | null = null;
@@ -76,6 +82,7 @@ export class Runtime {
     }
     this.openDriver = openDriver;
     this.op = new Ops(this);
+    this.buffer = new Buffers(this);
   }
 
   /** Options for the thread's default runtime, before its first use; later it throws. */
@@ -148,6 +155,7 @@ export class Runtime {
       inFlight: started.reactor.ring.slots.size,
       regionBytes: count(C.H_REGION_KIB) * 1024,
       arenaBytes: count(C.H_ARENA_KIB) * 1024,
+      groupBytes: count(C.H_GROUP_KIB) * 1024,
     };
   }
 
@@ -182,7 +190,7 @@ export class Runtime {
   private shut(executor: Executor, error: () => unknown): void {
     this.proved(this.proof === 'unproved' ? 'ok' : this.proof);
     if (!this.referenced) executor.reactor.hold(true);
-    const left = executor.close() as unknown as Op<unknown>[];
+    const left = executor.close(error) as unknown as Op<unknown>[];
     this.finalStats = { ...this.stats(), inFlight: 0 };
     this.state = 'closed';
     for (const op of left) op.lost(error());
@@ -196,6 +204,16 @@ export class Runtime {
     this.state = 'closing';
     this.closing ??= Promise.resolve();
     this.shut(started, () => internalError(errno));
+  }
+
+  /** Bytes of the ring's memory at most. */
+  get memoryLimit(): number {
+    return this.options.memoryLimit;
+  }
+
+  /** Whether the ring is gone. */
+  get closed(): boolean {
+    return this.state === 'closed';
   }
 
   /** Whether the runtime closes or is closed. */

@@ -189,6 +189,13 @@ export const MSG_PAYLOAD = 512;
 export const MSG_CONTROL_LENGTH = 4;
 /** Region of messages, after a receive: MSG_* flags. */
 export const MSG_FLAGS = 8;
+/**
+ * Border operation, never seen by the kernel: a lent buffer, `length`, of the group `region` is the
+ * kernel's again.
+ */
+export const BORDER_RETURN = 272;
+/** Border operation: nobody wants the buffer group `region` any more. */
+export const BORDER_CLOSE_GROUP = 273;
 /** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
 export const ERRNO_UNSUPPORTED_OP = 4000;
 /** With the opcode added, as a negative result: the operation is not in the ring's allow list. */

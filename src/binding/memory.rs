@@ -6,11 +6,23 @@ use ringcore::buffer::Slab;
 use std::ffi::c_void;
 use std::sync::Arc;
 
-/// An ArrayBuffer over a slab. It holds a count of the slab; its finalizer drops that count and
-/// nothing else, since it may run before or after the teardown hook, on Deno even on another thread
-/// after the environment's death.
+/// An ArrayBuffer over a whole slab.
 pub fn external(env: sys::napi_env, slab: Arc<Slab>) -> napi::Result<sys::napi_value> {
-  let (base, len) = (slab.base(), slab.len());
+  let len = slab.len();
+  part(env, slab, 0, len)
+}
+
+/// An ArrayBuffer over bytes of a slab. It holds a count of the slab; its finalizer drops that
+/// count and nothing else, since it may run before or after the teardown hook, on Deno even on
+/// another thread after the environment's death.
+pub fn part(
+  env: sys::napi_env,
+  slab: Arc<Slab>,
+  from: usize,
+  len: usize,
+) -> napi::Result<sys::napi_value> {
+  assert!(from.checked_add(len).is_some_and(|end| end <= slab.len()), "beyond the slab");
+  let base = slab.base().wrapping_add(from);
   let hint = Arc::into_raw(slab);
   let mut result = std::ptr::null_mut();
   // SAFETY: I2: `base..base + len` stays mapped as long as the count in `hint` lives, which is
@@ -35,6 +47,19 @@ pub fn external(env: sys::napi_env, slab: Arc<Slab>) -> napi::Result<sys::napi_v
   }
   check(status, "napi_create_external_arraybuffer")?;
   Ok(result)
+}
+
+/// Detaches an ArrayBuffer that shows the bytes at `address`. False: it shows others, or none any
+/// more (somebody else may have them), or cannot be detached.
+pub fn detach(env: sys::napi_env, value: sys::napi_value, address: *const u8) -> bool {
+  let (mut data, mut len) = (std::ptr::null_mut(), 0);
+  // SAFETY: I6: `env` and `value` are of the running call.
+  let status = unsafe { sys::napi_get_arraybuffer_info(env, value, &mut data, &mut len) };
+  if status != sys::Status::napi_ok || data.cast::<u8>().cast_const() != address {
+    return false;
+  }
+  // SAFETY: I6: as above.
+  unsafe { sys::napi_detach_arraybuffer(env, value) == sys::Status::napi_ok }
 }
 
 extern "C" fn release(_env: sys::napi_env, _data: *mut c_void, hint: *mut c_void) {

@@ -128,6 +128,16 @@ pub struct NativeGrowth<'env> {
   pub memory: Unknown<'env>,
 }
 
+/// A group of buffers: `id` begins at `first + id * stride` of `memory`.
+#[napi(object)]
+pub struct NativeGroup<'env> {
+  pub id: u32,
+  pub first: f64,
+  pub stride: u32,
+  #[napi(ts_type = "ArrayBuffer")]
+  pub memory: Unknown<'env>,
+}
+
 /// What the ring was made with.
 #[napi(object)]
 pub struct NativeInfo {
@@ -239,6 +249,89 @@ impl NativeRing {
     // SAFETY: I6: a value of this call's environment.
     let memory = unsafe { Unknown::from_raw_unchecked(env.raw(), value) };
     Ok(Some(NativeGrowth { first: growth.first, count: growth.count, bytes: growth.bytes, memory }))
+  }
+
+  /// A group of provided buffers; 0 at the memory limit, or a negative errno.
+  #[napi(catch_unwind)]
+  pub fn provide<'env>(
+    &self,
+    env: &'env Env,
+    count: u32,
+    size: u32,
+  ) -> Result<Either<NativeGroup<'env>, i32>> {
+    let mut border = self.shared.border.borrow_mut();
+    let border = border.as_mut().ok_or_else(closed)?;
+    let provided = match border.provide(count, size) {
+      Ok(provided) => provided,
+      Err(RingError::Memory { .. }) => return Ok(Either::B(0)),
+      Err(RingError::Os { errno, .. }) => return Ok(Either::B(-errno)),
+      Err(other) => return Err(Error::from_reason(other.to_string())),
+    };
+    let value = match memory::external(env.raw(), provided.slab) {
+      Ok(value) => value,
+      Err(error) => {
+        let _ = border.ring.close_group(provided.id);
+        return Err(error);
+      }
+    };
+    // SAFETY: I6: a value of this call's environment.
+    let memory = unsafe { Unknown::from_raw_unchecked(env.raw(), value) };
+    let (id, first) = (provided.id as u32, provided.first as f64);
+    Ok(Either::A(NativeGroup { id, first, stride: provided.stride as u32, memory }))
+  }
+
+  /// The first bytes of a lent buffer, which is not returned as long as they are shown; `null`: it
+  /// is not lent, or shown already, or the ring is closed.
+  #[napi(catch_unwind, ts_return_type = "ArrayBuffer | null")]
+  pub fn show<'env>(
+    &self,
+    env: &'env Env,
+    group: u32,
+    buffer: u32,
+    length: u32,
+  ) -> Result<Option<Unknown<'env>>> {
+    let mut border = self.shared.border.borrow_mut();
+    let (group, buffer) = (group as u16, buffer as u16);
+    let Some(groups) = border.as_mut().map(|border| &mut border.ring.groups) else {
+      return Ok(None);
+    };
+    let Some((slab, from, size)) = groups.show(group, buffer) else {
+      return Ok(None);
+    };
+    let value = match memory::part(env.raw(), slab, from, size.min(length as usize)) {
+      Ok(value) => value,
+      Err(error) => {
+        groups.hide(group, buffer);
+        return Err(error);
+      }
+    };
+    // SAFETY: I6: a value of this call's environment.
+    Ok(Some(unsafe { Unknown::from_raw_unchecked(env.raw(), value) }))
+  }
+
+  /// Detaches what `show` gave (`null`: it was collected), so that the buffer may be returned.
+  /// False: it still shows the buffer's bytes, or never did.
+  #[napi(catch_unwind)]
+  pub fn hide(
+    &self,
+    env: &Env,
+    group: u32,
+    buffer: u32,
+    #[napi(ts_arg_type = "ArrayBuffer | null")] bytes: Option<Unknown<'_>>,
+  ) -> bool {
+    let mut border = self.shared.border.borrow_mut();
+    let Some(groups) = border.as_mut().map(|border| &mut border.ring.groups) else {
+      return false; // Nothing is returned any more; the bytes stay as long as their ArrayBuffer.
+    };
+    let (group, buffer) = (group as u16, buffer as u16);
+    let Some(address) = groups.shown(group, buffer) else {
+      return false;
+    };
+    if bytes.is_some_and(|bytes| !memory::detach(env.raw(), bytes.raw(), address)) {
+      return false;
+    }
+    groups.hide(group, buffer);
+    true
   }
 
   /// What the ring was made with.

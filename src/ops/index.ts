@@ -6,14 +6,15 @@
 import { Chain, Limited, type Linkable } from '../chain.ts';
 import type { Op } from '../op.ts';
 import { IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from '../sqe.ts';
-import { SocketOps } from './sockets.ts';
+import { StreamOps } from './streams.ts';
 
 export type { MessageOptions, Received, ReceiveOptions } from './messages.ts';
 export { AT_FDCWD, type OpenHow, type PathLike, type StatxOptions } from './paths.ts';
 export type { Accepted, AcceptOptions, SendOptions, SocketOptions } from './sockets.ts';
+export type { RecvOptions } from './streams.ts';
 
 /** One constructor per opcode. Wrong arguments throw here; nothing happens before a poll. */
-export class Ops extends SocketOps {
+export class Ops extends StreamOps {
   // PAIR: link
   /**
    * Runs the operations one after the other in one submission. One that fails, or moves fewer bytes

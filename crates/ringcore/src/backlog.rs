@@ -10,7 +10,9 @@ use crate::cqe::ENTER_BYTES;
 use crate::input::patch;
 use crate::ring::{Entry, Ring};
 use crate::slot::{Held, Key, Lifecycle, Owner};
-use crate::sqe::{Sqe, IORING_OP_CLOSE, IORING_OP_SEND_ZC, IOSQE_IO_HARDLINK, IOSQE_IO_LINK};
+use crate::sqe::{
+  Sqe, IORING_OP_CLOSE, IORING_OP_SEND_ZC, IOSQE_BUFFER_SELECT, IOSQE_IO_HARDLINK, IOSQE_IO_LINK,
+};
 use crate::table::opens;
 
 const LINKS: u8 = (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) as u8;
@@ -34,6 +36,11 @@ impl Ring {
     let key = self.slots.insert(*owner, held, opens(sqe));
     sqe.user_data = key.user_data();
     self.in_flight += 1;
+    if sqe.flags as u32 & IOSQE_BUFFER_SELECT != 0 {
+      // I2: the group stays until this operation's last CQE.
+      self.groups.hold(sqe.buf_index);
+      self.slots.get(key).expect("the slot was just made").group = Some(sqe.buf_index);
+    }
     if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ECANCELED)) {
       self.finish_locally(key, -errno);
       return (key, false);

@@ -15,6 +15,7 @@
 use crate::buffer::{Growth, Slab};
 use crate::cqe::*;
 use crate::error::Result;
+use crate::group::Provided;
 use crate::ring::{close_now, Event, Ring, Wait};
 use crate::slot::{Key, Owner};
 use crate::sqe::*;
@@ -93,6 +94,13 @@ impl Border {
     let growth = self.ring.regions.grow(class)?;
     self.set(H_REGION_KIB, (self.ring.regions.bytes() >> 10) as u32);
     Ok(growth)
+  }
+
+  /// A new buffer group.
+  pub fn provide(&mut self, count: u32, size: u32) -> Result<Provided> {
+    let provided = self.ring.provide(count, size)?;
+    self.set(H_GROUP_KIB, (self.ring.groups.bytes() >> 10) as u32);
+    Ok(provided)
   }
 
   // PAIR: Border.turn
@@ -247,6 +255,14 @@ impl Border {
       event.message.into_iter().for_each(|region| self.ring.close_received(region));
     }
     self.set(H_TAKEN, self.get(H_COMPLETIONS));
+    // Streams had taken these, and nobody has taken them from the streams.
+    for index in BORDER_KEPT / 4..BORDER_KEPT / 4 + MAX_KEPT {
+      let fd = self.word(index).wrapping_sub(1) as i32;
+      if fd >= 0 && fd != self.protected {
+        close_now(fd);
+      }
+      self.set_word(index, 0);
+    }
   }
 
   pub(crate) fn in_use(&self, ticket: u32) -> bool {
@@ -293,6 +309,7 @@ impl Border {
     self.set(H_OVERFLOWS, stats.overflows);
     self.set(H_STALE, stats.stale);
     self.set(H_IN_FLIGHT, self.ring.in_flight() as u32);
+    self.set(H_GROUP_KIB, (self.ring.groups.bytes() >> 10) as u32);
     self.set(H_ARENA_KIB, (self.ring.arena_bytes() >> 10) as u32);
   }
 

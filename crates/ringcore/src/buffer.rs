@@ -232,13 +232,15 @@ pub struct Regions {
   slabs: Vec<Arc<Slab>>,
   regions: Vec<Region>,
   bytes: usize,
+  /// Bytes of other memory that counts against the limit: buffer groups.
+  others: usize,
   limit: usize,
 }
 
 impl Regions {
   /// No memory yet; at most `limit` bytes ever.
   pub fn new(limit: usize) -> Regions {
-    Regions { slabs: Vec::new(), regions: Vec::new(), bytes: 0, limit }
+    Regions { slabs: Vec::new(), regions: Vec::new(), bytes: 0, others: 0, limit }
   }
 
   // PAIR: Regions.grow
@@ -248,9 +250,7 @@ impl Regions {
       return Err(Error::Invalid(format!("region class {class} is not below {CLASSES}")));
     }
     let len = slab_bytes(class);
-    if self.bytes + len > self.limit {
-      return Err(Error::Memory { wanted: len, limit: self.limit });
-    }
+    self.affords(len)?;
     let slab = Slab::new(len)?;
     let bytes = class_bytes(class);
     let (first, count) = (self.regions.len() as u32, (len / bytes) as u32);
@@ -263,6 +263,26 @@ impl Regions {
     self.slabs.push(slab.clone());
     self.bytes += len;
     Ok(Growth { first, count, bytes: bytes as u32, slab })
+  }
+
+  /// Beyond the limit: `Error::Memory`.
+  fn affords(&self, len: usize) -> Result<()> {
+    match self.bytes + self.others + len > self.limit {
+      true => Err(Error::Memory { wanted: len, limit: self.limit }),
+      false => Ok(()),
+    }
+  }
+
+  /// Counts memory that is no region against the limit.
+  pub(crate) fn charge(&mut self, len: usize) -> Result<()> {
+    self.affords(len)?;
+    self.others += len;
+    Ok(())
+  }
+
+  /// That memory went.
+  pub(crate) fn discharge(&mut self, len: usize) {
+    self.others -= len;
   }
 
   // PAIR: Regions.hold

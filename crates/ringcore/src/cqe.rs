@@ -27,6 +27,8 @@ pub struct Cqe {
 const _: () = assert!(std::mem::size_of::<Cqe>() == 16);
 
 constants! { CQE_CONSTANTS;
+  /// CQE flag: a provided buffer was used, its id is in the high half of the flags.
+  IORING_CQE_F_BUFFER = 1 << 0;
   /// CQE flag: more completions of the same operation follow (multishot).
   IORING_CQE_F_MORE = 1 << 1;
   /// CQE flag: the notification of a send_zc; the network has done with its memory.
@@ -85,6 +87,8 @@ constants! { CQE_CONSTANTS;
   H_REGION_KIB = 18;
   /// Header word: bytes of the arena, in KiB.
   H_ARENA_KIB = 19;
+  /// Header word: bytes of buffer groups, in KiB.
+  H_GROUP_KIB = 24;
   /// Mode bit: enter the kernel and reap. Without it descriptors are only taken in.
   TURN_ENTER = 1;
   /// Mode bit: park at the end if nothing is left to do.
@@ -103,8 +107,13 @@ constants! { CQE_CONSTANTS;
   BORDER_INPUTS = 4096 + 1024 * 64 + 4096 * 16;
   /// Bytes of the inputs area.
   INPUTS_BYTES = 64 << 10;
+  /// Byte offset of the descriptors (plus 1; 0: none) that streams keep until somebody takes them.
+  /// TypeScript writes them; teardown closes them (I3).
+  BORDER_KEPT = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10);
+  /// Words there.
+  MAX_KEPT = 4096;
   /// Bytes of the border in all.
-  BORDER_BYTES = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10);
+  BORDER_BYTES = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10) + 4096 * 4;
   /// A turn reaps at most about this many completions (I8).
   TURN_COMPLETIONS = 256;
   /// One enter moves at most about this many bytes on the calling thread (I8).

@@ -67,7 +67,7 @@ impl Border {
   }
 
   /// What no table says: rules of single operations.
-  fn rules(&self, sqe: &mut Sqe) -> Result<()> {
+  fn rules(&mut self, sqe: &mut Sqe) -> Result<()> {
     let direct = sqe.file_index != 0;
     // A direct descriptor is in no process's table, O_CLOEXEC means nothing to it (EINVAL).
     let cloexec = if direct { 0 } else { libc::O_CLOEXEC as u32 };
@@ -99,6 +99,11 @@ impl Border {
     }
     // Others make an iovec array of `addr` (IORING_SEND_VECTORIZED), or take more than one buffer.
     if sqe.ioprio & !IOPRIO_KNOWN != 0 {
+      return Err(libc::EINVAL);
+    }
+    // A group of another ring, or one that is closing.
+    let selects = sqe.flags as u32 & IOSQE_BUFFER_SELECT != 0;
+    if selects && !self.ring.groups.open(sqe.buf_index) {
       return Err(libc::EINVAL);
     }
     // The kernel's own choice of a slot would not be known to who gives slots out here.

@@ -59,6 +59,19 @@ pub trait Driver {
   fn pending(&mut self) -> bool;
   /// The CQ has overflowed; entries come with the next enters.
   fn overflowed(&self) -> bool;
+  // PAIR: only-rust Driver.registerGroup -- TypeScript gets a group with its memory, see provide
+  /// IORING_REGISTER_PBUF_RING (kernel 5.19): the kernel takes buffers of `entries` entries at
+  /// `address`, whose memory stays until the group is unregistered or the ring is gone (I1).
+  fn register_group(
+    &mut self,
+    _id: u16,
+    _address: u64,
+    _entries: u16,
+  ) -> std::result::Result<(), i32> {
+    Err(libc::EOPNOTSUPP)
+  }
+  /// IORING_UNREGISTER_PBUF_RING.
+  fn unregister_group(&mut self, _id: u16) {}
   /// IORING_REGISTER_SYNC_CANCEL of everything. Its return is no barrier (I7). False: this kernel
   /// has no such call (it came with 6.0).
   fn cancel_all(&mut self) -> bool;

@@ -285,6 +285,24 @@ impl Driver for Kernel {
     let result = self.ring.submitter().register_sync_cancel(Some(now), all);
     !matches!(result, Err(error) if error.raw_os_error() == Some(libc::EINVAL))
   }
+
+  fn register_group(
+    &mut self,
+    id: u16,
+    address: u64,
+    entries: u16,
+  ) -> std::result::Result<(), i32> {
+    // SAFETY: I1: the ring's own slab, kept until the group is unregistered or the ring is closed;
+    // every address in it is of the same slab.
+    let made =
+      unsafe { self.ring.submitter().register_buf_ring_with_flags(address, entries, id, 0) };
+    made.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+  }
+
+  fn unregister_group(&mut self, id: u16) {
+    // Its only errors say that there is no such group.
+    let _ = self.ring.submitter().unregister_buf_ring(id);
+  }
 }
 
 impl Drop for Kernel {

@@ -85,6 +85,8 @@ pub struct World {
   pub bad_closes: u32,
   /// The descriptor that it gave out last.
   pub next_fd: i32,
+  /// Buffer groups that are registered.
+  pub groups: HashSet<u16>,
   /// Notifications are wanted (the eventfd is enabled).
   pub notify: bool,
   /// Signals that the eventfd got.
@@ -115,6 +117,7 @@ impl Mock {
       open: HashSet::new(),
       bad_closes: 0,
       next_fd: 1_000_000,
+      groups: HashSet::new(),
       notify: false,
       signals: 0,
       enters: VecDeque::new(),
@@ -127,7 +130,12 @@ impl Mock {
 impl World {
   /// Posts a completion; into the overflow list when the CQ is full.
   pub fn post(&mut self, user_data: u64, res: i32) {
-    let cqe = Cqe { user_data, res, flags: 0 };
+    self.post_flags(user_data, res, 0);
+  }
+
+  /// The same with IORING_CQE_F_*, for tests that play a multishot kernel themselves.
+  pub fn post_flags(&mut self, user_data: u64, res: i32, flags: u32) {
+    let cqe = Cqe { user_data, res, flags };
     if self.cq.len() < self.cq_entries && self.overflow.is_empty() {
       self.cq.push_back(cqe);
     } else {
@@ -307,6 +315,20 @@ impl Driver for Mock {
 
   fn overflowed(&self) -> bool {
     !self.world.borrow().overflow.is_empty()
+  }
+
+  fn register_group(&mut self, id: u16, _address: u64, _entries: u16) -> Result<(), i32> {
+    // Tests post completions that name buffers; the ring of entries is not read.
+    let fresh = self.world.borrow_mut().groups.insert(id);
+    if fresh {
+      Ok(())
+    } else {
+      Err(libc::EEXIST)
+    }
+  }
+
+  fn unregister_group(&mut self, id: u16) {
+    self.world.borrow_mut().groups.remove(&id);
   }
 
   fn cancel_all(&mut self) -> bool {

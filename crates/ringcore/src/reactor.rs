@@ -1,9 +1,11 @@
 //! The reactor: which completion wakes whom.
 //! Pair: src/reactor.ts
 
+use crate::cqe::IORING_CQE_F_MORE;
 use crate::ring::{Entry, Event, Input, Ring, Wait};
 use crate::slot::{Held, Key, Lifecycle, Owner};
 use crate::sqe::Sqe;
+use crate::stream::BACKLOG;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -43,6 +45,34 @@ impl Reactor {
     }
   }
 
+  // PAIR: only-rust Reactor.startShot -- a TypeScript stream queues its results itself
+  /// Hands a multishot operation to the ring: its results queue up in its slot.
+  pub fn start_shot(&mut self, sqe: Sqe, input: Option<Input>) -> Key {
+    let key = self.start(sqe, input);
+    self.ring.slot(key).expect("the slot was just made").shot = Some(Box::default());
+    key
+  }
+
+  // PAIR: only-rust Reactor.pollShot -- a TypeScript stream keeps its own queue
+  /// The oldest result of a multishot operation that nobody has taken: result, flags, and whether
+  /// it was cancelled for its queue's sake. The one without IORING_CQE_F_MORE is the last and frees
+  /// the slot. `None`: the ring ended without its completion.
+  pub fn poll_shot(&mut self, key: Key, cx: &mut Context<'_>) -> Poll<Option<(i32, u32, bool)>> {
+    let Some(slot) = self.ring.slot(key) else {
+      return Poll::Ready(None);
+    };
+    let shot = slot.shot.as_mut().expect("a stream has a queue");
+    if let Some((res, flags)) = shot.queue.pop_front() {
+      let paused = shot.paused;
+      if flags & IORING_CQE_F_MORE == 0 {
+        self.ring.take(key);
+      }
+      return Poll::Ready(Some((res, flags, paused)));
+    }
+    slot.lifecycle = Lifecycle::Waiting(cx.waker().clone());
+    Poll::Pending
+  }
+
   // PAIR: Reactor.cancel
   /// Asks for the end of an operation; its completion decides how it ends.
   pub fn cancel(&mut self, key: Key) {
@@ -79,9 +109,22 @@ impl Reactor {
       let Some(slot) = self.ring.slot(event.key) else {
         continue;
       };
-      let completed = Lifecycle::Completed(event.res, event.flags);
-      if let Lifecycle::Waiting(waker) = std::mem::replace(&mut slot.lifecycle, completed) {
+      let mut next = Lifecycle::Completed(event.res, event.flags);
+      let mut crowded = false;
+      if let Some(shot) = &mut slot.shot {
+        shot.queue.push_back((event.res, event.flags));
+        if event.flags & IORING_CQE_F_MORE != 0 {
+          next = Lifecycle::Submitted;
+          // Descriptors and ticks that nobody takes are bounded; buffers are by their group.
+          crowded = !shot.paused && slot.group.is_none() && shot.queue.len() >= BACKLOG;
+          shot.paused |= crowded;
+        }
+      }
+      if let Lifecycle::Waiting(waker) = std::mem::replace(&mut slot.lifecycle, next) {
         waker.wake();
+      }
+      if crowded {
+        self.ring.cancel(event.key);
       }
     }
     count

@@ -15,6 +15,7 @@ use crate::cqe::Cqe;
 use crate::driver::Closed;
 pub use crate::driver::{Driver, Wait};
 use crate::error::Result;
+use crate::group::Groups;
 pub use crate::input::{Input, Patch};
 use crate::setup::Allow;
 use crate::slot::{Held, Key, Lifecycle, Owner, Slots, OWNER_RING};
@@ -78,6 +79,7 @@ pub struct Ring {
   pub(crate) local: VecDeque<Event>,
   pub(crate) arena: Arena,
   pub regions: Regions,
+  pub groups: Groups,
   pub stats: Stats,
   /// Inline bytes in the SQ since the kernel last emptied it.
   pub(crate) enter_bytes: usize,
@@ -112,6 +114,7 @@ impl Ring {
       local: VecDeque::new(),
       arena: Arena::new()?,
       regions: Regions::new(memory_limit),
+      groups: Groups::default(),
       stats: Stats::default(),
       enter_bytes: 0,
       entered_bytes: 0,
@@ -181,6 +184,7 @@ impl Ring {
     if slot.queued {
       self.cancel_queued(key);
     } else {
+      slot.cancelled = true;
       self.own.push_back(cancel_sqe(key.user_data(), OWN));
     }
     true

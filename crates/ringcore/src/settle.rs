@@ -1,11 +1,11 @@
 // PAIR: only-rust settle.rs -- TypeScript sees the ends of operations as completions, not as CQEs
 //! How operations end: by their CQE, without the kernel, with the ring.
 
-use crate::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
+use crate::cqe::{Cqe, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
 use crate::decode::received;
 use crate::driver::Wait;
 use crate::ring::{cancel_sqe, close_now, Event, Ring, OWN, OWN_WAKE};
-use crate::slot::{Held, Key, Lifecycle, Owner};
+use crate::slot::{Held, Key, Lifecycle, Owner, Shot};
 use crate::sqe::{Sqe, IORING_OP_CLOSE};
 use std::time::{Duration, Instant};
 
@@ -16,17 +16,33 @@ impl Ring {
     let Some(slot) = self.slots.get(key) else {
       return;
     };
-    let opens = slot.opens;
+    let (opens, group) = (slot.opens, slot.group);
+    let shot = slot.shot.take();
     match std::mem::replace(&mut slot.lifecycle, Lifecycle::Abandoned) {
-      Lifecycle::Completed(res, _) => {
+      Lifecycle::Completed(res, flags) => {
         self.slots.remove(key);
-        if opens && res >= 0 {
-          self.close_fd(res);
+        // The result of a shot is the last one of its queue.
+        if shot.is_none() {
+          self.drop_result(opens, group, res, flags);
         }
       }
       _ => {
         self.cancel(key);
       }
+    }
+    for (res, flags) in shot.map(|shot: Box<Shot>| shot.queue).unwrap_or_default() {
+      self.drop_result(opens, group, res, flags);
+    }
+  }
+
+  /// A result that nobody receives: a descriptor is closed (I3), a buffer is the kernel's again.
+  fn drop_result(&mut self, opens: bool, group: Option<u16>, res: i32, flags: u32) {
+    if opens && res >= 0 {
+      self.close_fd(res);
+    }
+    if let Some(group) = group.filter(|_| flags & IORING_CQE_F_BUFFER != 0) {
+      let returned = self.return_buffer(group, (flags >> 16) as u16);
+      debug_assert!(returned.is_ok(), "nobody else could return it");
     }
   }
 
@@ -82,20 +98,36 @@ impl Ring {
       ended => cqe.res.saturating_add(ended as i32 * (cqe.res >= 0) as i32),
     };
     let message = slot.publish_message(cqe.res);
+    if !last && slot.cancelled {
+      // A repeating timer that fires just now is not found by its cancel, and goes on.
+      let again = cancel_sqe(cqe.user_data, OWN);
+      if self.own.back() != Some(&again) {
+        self.own.push_back(again);
+      }
+    }
+    let mut flags = cqe.flags;
+    let group = slot.group.filter(|_| flags & IORING_CQE_F_BUFFER != 0);
+    if let Some(group) = group {
+      self.groups.took(group, (flags >> 16) as u16);
+    }
     if abandoned {
+      // While its region is still held.
       message.into_iter().for_each(|region| self.close_received(region));
     }
     if last {
       self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     }
     if abandoned {
-      if opens && cqe.res >= 0 {
-        self.close_fd(cqe.res);
-      }
+      self.drop_result(opens, group, cqe.res, flags);
       return;
     }
+    if group.is_some() && res <= 0 {
+      // An id may come with an error, or without a byte: nobody would return it.
+      self.drop_result(false, group, res, flags);
+      flags &= 0xffff & !IORING_CQE_F_BUFFER;
+    }
     self.stats.inline += inline as u32;
-    events.push(Event { key, owner, res, flags: cqe.flags, opens, message });
+    events.push(Event { key, owner, res, flags, opens, message });
   }
 
   /// Descriptors that came with a message which nobody received (I3).
@@ -109,6 +141,9 @@ impl Ring {
   /// result is taken, a ticket's is free at once.
   pub(crate) fn let_go(&mut self, key: Key, remove: bool) {
     self.in_flight -= 1;
+    if let Some(group) = self.slots.get(key).and_then(|slot| slot.group) {
+      self.leave_group(group);
+    }
     if remove {
       if let Held::Region(id) = self.slots.remove(key).expect("the caller found it") {
         self.regions.release(id);
@@ -162,6 +197,7 @@ impl Ring {
   /// Forgets all memory that the kernel might still write to.
   pub(crate) fn leak(&mut self) {
     self.regions.leak();
+    self.groups.leak();
     self.arena.leak();
     crate::buffer::leak(std::mem::take(&mut self.slots));
   }

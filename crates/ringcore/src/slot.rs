@@ -8,6 +8,7 @@
 //! ```
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -48,6 +49,15 @@ pub enum Owner {
   Ticket(u32),
 }
 
+/// What a multishot operation of a future has brought and nobody has taken.
+#[derive(Debug, Default)]
+pub struct Shot {
+  /// Results and flags, oldest first.
+  pub queue: VecDeque<(i32, u32)>,
+  /// It was cancelled because too many wait: its end is no error.
+  pub paused: bool,
+}
+
 pub struct Slot {
   pub generation: u32,
   pub lifecycle: Lifecycle,
@@ -65,6 +75,12 @@ pub struct Slot {
   pub chained: bool,
   /// A receive of a message: lengths and flags go from the msghdr in `inputs` into the region.
   pub message: Option<NonNull<u8>>,
+  /// Its end was asked for: a shot that goes on all the same is asked again.
+  pub cancelled: bool,
+  /// It may get a buffer of this group.
+  pub group: Option<u16>,
+  /// A multishot operation of a future. One of a ticket is queued by TypeScript.
+  pub shot: Option<Box<Shot>>,
   /// A cancel by descriptor: how many it ended that the kernel never saw.
   pub ended: u32,
   /// A send_zc: what the network reads is free at its notification, which follows the result.
@@ -127,6 +143,9 @@ impl Slots {
       closes: false,
       chained: false,
       message: None,
+      cancelled: false,
+      group: None,
+      shot: None,
       ended: 0,
       zero_copy: false,
       sent: 0,
@@ -163,6 +182,7 @@ impl Slots {
     let slot = self.get(key)?;
     let held = std::mem::take(&mut slot.held);
     slot.inputs = None;
+    slot.shot = None;
     slot.lifecycle = Lifecycle::Fresh;
     // From its top back to 1: generation 0 is a key that names nothing.
     slot.generation = slot.generation % GENERATION_MASK + 1;

@@ -285,6 +285,11 @@ constants! { SQE_CONSTANTS;
   MSG_CONTROL_LENGTH = 4;
   /// Region of messages, after a receive: MSG_* flags.
   MSG_FLAGS = 8;
+  /// Border operation, never seen by the kernel: a lent buffer, `length`, of the group `region` is
+  /// the kernel's again.
+  BORDER_RETURN = 0x110;
+  /// Border operation: nobody wants the buffer group `region` any more.
+  BORDER_CLOSE_GROUP = 0x111;
   /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
   ERRNO_UNSUPPORTED_OP = 4000;
   /// With the opcode added, as a negative result: the operation is not in the ring's allow list.

@@ -21,7 +21,8 @@ impl Border {
     if ticket != NO_TICKET && (ticket >= MAX_TICKET || self.in_use(ticket)) {
       return Err(libc::EINVAL);
     }
-    if !self.missing.is_empty() && self.missing.contains(&(d[D_OPCODE as usize] as u8)) {
+    let opcode = d[D_OPCODE as usize];
+    if self.missing.iter().any(|missing| *missing as u32 == opcode) {
       return Err(ERRNO_UNSUPPORTED_OP as i32);
     }
     let opcode = d[D_OPCODE as usize];
@@ -55,12 +56,26 @@ impl Border {
         }
         return Ok(());
       }
+      BORDER_RETURN | BORDER_CLOSE_GROUP => return self.group(d),
       _ => {}
     }
     let decoded = self.decode(d, &[])?;
     let message = decoded.message;
     let key = self.ring.push(decoded.entry(ticket));
     self.pushed(key, ticket, message);
+    Ok(())
+  }
+
+  /// What TypeScript says of a buffer group; the kernel never sees such a descriptor.
+  fn group(&mut self, d: &Descriptor) -> std::result::Result<(), i32> {
+    let half = |word: u32| u16::try_from(d[word as usize]).map_err(|_| libc::EINVAL);
+    let id = half(D_REGION)?;
+    if d[D_OPCODE as usize] == BORDER_RETURN {
+      self.ring.return_buffer(id, half(D_LENGTH)?)?;
+    } else {
+      self.ring.close_group(id)?;
+    }
+    self.ring.reject(Owner::Ticket(d[D_TICKET as usize]), 0); // Done, and said so.
     Ok(())
   }
 

@@ -9,6 +9,7 @@ pub mod files;
 pub mod messages;
 pub mod paths;
 pub mod sockets;
+pub mod streams;
 pub mod vectors;
 
 pub use basic::*;
@@ -17,6 +18,7 @@ pub use files::*;
 pub use messages::*;
 pub use paths::*;
 pub use sockets::*;
+pub use streams::*;
 pub use vectors::*;
 
 use crate::chain::{Chain, Limited, Members};
