@@ -21,6 +21,14 @@ export declare class NativeRing {
   keepAlive(): () => void
   /** More regions of a class; `null` at the memory limit, or when there is no memory. */
   grow(sizeClass: number): NativeGrowth | null
+  /** Gives a slab of regions back by the first of them; how many bytes, 0 when one is in use. */
+  shrink(first: number): number
+  /** Memory for `buffer.alloc`; `null` at the memory limit, or when there is no memory. */
+  alloc(bytes: number, align: number, registered: boolean): NativeAllocation | NativeRefusal | null
+  /** Makes the table of direct descriptors: how many slots, or a negative errno. */
+  files(): number
+  /** The ArrayBuffer of an allocation was collected. */
+  forget(id: number): void
   /** What the ring was made with. */
   info(): NativeInfo
   /**
@@ -34,6 +42,12 @@ export declare class NativeRing {
 
 /** The reason and the advice for an errno of set-up on a machine like this; for tests. */
 export declare function explainRefusal(errno: number, ioUringDisabled?: number | undefined | null): Array<string>
+
+/** Memory of `buffer.alloc`. Without `memory`: this runtime forbids external ArrayBuffers. */
+export interface NativeAllocation {
+  id: number
+  memory?: ArrayBuffer
+}
 
 /** New regions: ids from `first`, `count` of them, `bytes` each, side by side in `memory`. */
 export interface NativeGrowth {

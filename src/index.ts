@@ -7,8 +7,10 @@ import { probe as ask, type Probe } from './probe.ts';
 import { existing } from './runtime.ts';
 
 export type { Address, AddressLike, InetAddress, UnixAddress } from './address.ts';
+export type { AllocOptions, Buffers } from './alloc.ts';
 export type { Chain, Limited, Linkable, LinkedValues } from './chain.ts';
 export { constants } from './constants.ts';
+export { Direct } from './direct.ts';
 export {
   AbortError,
   DetachedError,
@@ -38,7 +40,7 @@ export {
   type StatxOptions,
 } from './ops/index.ts';
 export type { Probe } from './probe.ts';
-export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
+export { buffer, Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
 export type { MaxWorkers, Options, Sqpoll } from './setup.ts';
 export type { Statx, Timestamp } from './statx.ts';
 export { JoinHandle, type TaskSource } from './task.ts';

@@ -10,7 +10,20 @@ use std::sync::Arc;
 /// nothing else, since it may run before or after the teardown hook, on Deno even on another thread
 /// after the environment's death.
 pub fn external(env: sys::napi_env, slab: Arc<Slab>) -> napi::Result<sys::napi_value> {
-  let (base, len) = (slab.base(), slab.len());
+  let len = slab.len();
+  shown(env, slab, len)?.ok_or_else(|| {
+    let text = "this runtime forbids external ArrayBuffers, which the ring's memory is shown as";
+    napi::Error::new(napi::Status::GenericFailure, text)
+  })
+}
+
+/// The same for the first `len` bytes. `None`: this runtime forbids external ArrayBuffers.
+pub fn shown(
+  env: sys::napi_env,
+  slab: Arc<Slab>,
+  len: usize,
+) -> napi::Result<Option<sys::napi_value>> {
+  let (base, len) = (slab.base(), len.min(slab.len()));
   let hint = Arc::into_raw(slab);
   let mut result = std::ptr::null_mut();
   // SAFETY: I2: `base..base + len` stays mapped as long as the count in `hint` lives, which is
@@ -29,12 +42,11 @@ pub fn external(env: sys::napi_env, slab: Arc<Slab>) -> napi::Result<sys::napi_v
     // SAFETY: I2: no ArrayBuffer was made, so its count is still ours and dropped once.
     drop(unsafe { Arc::from_raw(hint) });
     if status == sys::Status::napi_no_external_buffers_allowed {
-      let text = "this runtime forbids external ArrayBuffers, which the ring's memory is shown as";
-      return Err(napi::Error::new(napi::Status::GenericFailure, text));
+      return Ok(None);
     }
   }
   check(status, "napi_create_external_arraybuffer")?;
-  Ok(result)
+  Ok(Some(result))
 }
 
 extern "C" fn release(_env: sys::napi_env, _data: *mut c_void, hint: *mut c_void) {

@@ -2,8 +2,10 @@
 //! Pair: src/kernel.ts
 #![allow(unsafe_code)]
 
+use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::error::{Error, Result};
+use crate::register;
 use crate::ring::{Driver, Wait};
 use crate::setup::{blame, check, errno_of, limit_workers, refusal_of, restrict};
 pub use crate::setup::{setup, step_down, Options, RingFd, SetupFlags};
@@ -18,7 +20,7 @@ use std::time::Duration;
 // PAIR: Kernel
 /// The kernel's ring, its eventfd, and what it was made with.
 pub struct Kernel {
-  ring: IoUring,
+  pub(crate) ring: IoUring,
   eventfd: OwnedFd,
   flags: SetupFlags,
   /// Entries since the last submit: what a polling thread has not been told of.
@@ -284,6 +286,18 @@ impl Driver for Kernel {
     let all = CancelBuilder::any().all();
     let result = self.ring.submitter().register_sync_cancel(Some(now), all);
     !matches!(result, Err(error) if error.raw_os_error() == Some(libc::EINVAL))
+  }
+
+  fn register_buffers(&mut self, count: u32) -> std::result::Result<(), i32> {
+    register::buffers(&self.ring, count)
+  }
+
+  fn register_files(&mut self, count: u32) -> std::result::Result<(), i32> {
+    register::files(&self.ring, count)
+  }
+
+  fn set_buffer(&mut self, index: u32, slab: Option<&Slab>) -> std::result::Result<(), i32> {
+    register::buffer(&self.ring, index, slab)
   }
 }
 
