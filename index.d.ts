@@ -33,6 +33,14 @@ export declare class NativeRing {
    * False: it still shows the buffer's bytes, or never did.
    */
   hide(group: number, buffer: number, bytes?: ArrayBuffer | null): boolean
+  /** Gives a slab of regions back by the first of them; how many bytes, 0 when one is in use. */
+  shrink(first: number): number
+  /** Memory for `buffer.alloc`; `null` at the memory limit, or when there is no memory. */
+  alloc(bytes: number, align: number, registered: boolean): NativeAllocation | NativeRefusal | null
+  /** Makes the table of direct descriptors: how many slots, or a negative errno. */
+  files(): number
+  /** The ArrayBuffer of an allocation was collected. */
+  forget(id: number): void
   /** What the ring was made with. */
   info(): NativeInfo
   /**
@@ -46,6 +54,12 @@ export declare class NativeRing {
 
 /** The reason and the advice for an errno of set-up on a machine like this; for tests. */
 export declare function explainRefusal(errno: number, ioUringDisabled?: number | undefined | null): Array<string>
+
+/** Memory of `buffer.alloc`. Without `memory`: this runtime forbids external ArrayBuffers. */
+export interface NativeAllocation {
+  id: number
+  memory?: ArrayBuffer
+}
 
 /** A group of buffers: `id` begins at `first + id * stride` of `memory`. */
 export interface NativeGroup {

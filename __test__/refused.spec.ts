@@ -78,19 +78,19 @@ test.serial('without a free descriptor EMFILE is the reason, and later it works'
 });
 
 /** What a program of lifecycle/ needs, where every user may read it: a clone may be private. */
-function publicCopy(t: ExecutionContext): { runtime: string; file: string } {
+function publicCopy(t: ExecutionContext, name: string): { runtime: string; file: string } {
   const copy = mkdtempSync(join(tmpdir(), 'ringcore-public-'));
   t.teardown(() => rmSync(copy, { recursive: true }));
   const root = join(program('..'), '..');
   const binaries = readdirSync(root).filter((name) => name.endsWith('.node'));
-  for (const name of ['dist', 'package.json', 'index.cjs', '__test__/lifecycle', ...binaries]) {
-    cpSync(join(root, name), join(copy, name), { recursive: true });
+  for (const each of ['dist', 'package.json', 'index.cjs', '__test__/lifecycle', ...binaries]) {
+    cpSync(join(root, each), join(copy, each), { recursive: true });
   }
   // So may the runtime that was fetched into somebody's own cache.
   const runtime = join(copy, RUNTIME);
   cpSync(realpathSync(NODE), runtime);
   chmodSync(copy, 0o755);
-  return { runtime, file: join(copy, '__test__/lifecycle/memlock.mjs') };
+  return { runtime, file: join(copy, '__test__/lifecycle', name) };
 }
 
 test.serial('a user with little locked memory gets a ring, or is told of the limit', async (t) => {
@@ -98,7 +98,7 @@ test.serial('a user with little locked memory gets a ring, or is told of the lim
   const own = process.getuid?.() as number;
   const uid = own === 0 ? 65534 : own;
   const become = own === 0 ? { uid } : {};
-  const { runtime, file } = publicCopy(t);
+  const { runtime, file } = publicCopy(t, 'memlock.mjs');
   const under = (limit: number) => ['sh', '-c', `ulimit -l ${limit} && exec "$0" "$@"`];
   const little = await report<Memlock>(t, file, [], { runtime, under: under(64), ...become });
   t.deepEqual(little, { uid, memlock: 64 << 10, bytes: 1 << 20 });
@@ -114,6 +114,23 @@ test.serial('a user with little locked memory gets a ring, or is told of the lim
     t.regex(none.stderr, /Raise `ulimit -l`/);
   }
 });
+
+test.serial('a low limit of locked memory is named, unregistered memory goes on', async (t) => {
+  const become = process.getuid?.() === 0 ? { uid: 65534 } : {};
+  const under = ['sh', '-c', 'ulimit -l 512 && exec "$0" "$@"'];
+  const { runtime, file } = publicCopy(t, 'registered.mjs');
+  const found = await report<Registered>(t, file, [], { runtime, under, ...become });
+  t.is(found.code, 'ERR_RINGCORE_MEMORY');
+  t.regex(found.message, /1048576 bytes cannot be registered: ENOMEM, RLIMIT_MEMLOCK is 524288/);
+  t.regex(found.message, /ulimit -l/);
+  t.deepEqual(found.read, { plain: 1 << 20, copied: 1 << 20, registered: 65536 });
+});
+
+interface Registered {
+  code: string;
+  message: string;
+  read: { plain: number; copied: number; registered: number };
+}
 
 interface Memlock {
   uid: number;

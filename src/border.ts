@@ -5,6 +5,7 @@
 // same bits unsigned. I6: this memory is touched by the ring's own thread only.
 
 import * as C from './cqe.ts';
+import { isDirect, slotOf } from './direct.ts';
 import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
 
@@ -75,9 +76,10 @@ export class Border {
   ): void {
     const { words } = this;
     const at = DESCRIPTORS + this.count * S.DESCRIPTOR_WORDS;
+    const direct = isDirect(fd);
     this.count++;
     words[at + S.D_OPCODE] = opcode;
-    words[at + S.D_FD] = fd;
+    words[at + S.D_FD] = direct ? slotOf(fd) : fd;
     words[at + S.D_REGION] = region;
     words[at + S.D_REGION_OFFSET] = regionOffset;
     words[at + S.D_LENGTH] = length;
@@ -85,7 +87,7 @@ export class Border {
     words[at + S.D_OFFSET_HI] = offsetHi;
     words[at + S.D_WORD0] = word0;
     words[at + S.D_WORD1] = word1;
-    words[at + S.D_SQE_FLAGS] = sqeFlags;
+    words[at + S.D_SQE_FLAGS] = direct ? sqeFlags | S.IOSQE_FIXED_FILE : sqeFlags;
     words[at + S.D_TICKET] = ticket;
   }
 

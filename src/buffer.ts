@@ -5,6 +5,7 @@
 // operation gets is decided here: the one freed last, whose bytes are still in the cache.
 
 import { memoryError } from './error.ts';
+import { FIRST_ALLOCATED } from './sqe.ts';
 
 // PAIR: CLASSES
 /** Region sizes: 512 bytes for small ones, then 4 KiB (O_DIRECT works) doubling to 1 MiB. */
@@ -30,6 +31,23 @@ export interface Growth {
   memory: ArrayBuffer;
 }
 
+/** One slab: the ids of its regions, and their class. */
+interface Slab {
+  readonly first: number;
+  readonly count: number;
+  readonly size: number;
+}
+
+/** Where slabs come from. */
+export interface Memory {
+  /** More regions of a class, or null at the limit. */
+  grow(size: number): Growth | null;
+  /** Gives the slab back whose first region this is; how many bytes, 0: one is in use. */
+  shrink(first: number): number;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
 /** Bytes of any kind, as they lie in memory; none when they are gone, for every kind of view. */
 export function bytesOf(view: ArrayBufferView): Uint8Array {
   if (view instanceof Uint8Array) return view;
@@ -54,11 +72,14 @@ export class Regions {
   private readonly free: number[][] = [];
   /** Regions of chains with the members that still use them. Usually empty. */
   private readonly shared = new Map<number, number>();
-  private readonly more: (size: number) => Growth | null;
+  private readonly slabs: Slab[] = [];
+  /** Ids that are nobody's: their slab was given back. */
+  private vacant = 0;
+  private readonly driver: Memory;
   private readonly limit: number;
 
-  constructor(more: (size: number) => Growth | null, limit: number) {
-    this.more = more;
+  constructor(driver: Memory, limit: number) {
+    this.driver = driver;
     this.limit = limit;
     for (let size = 0; size < CLASSES; size++) this.free.push([]);
   }
@@ -66,21 +87,57 @@ export class Regions {
   // PAIR: Regions.grow
   /** One more slab. Beyond the limit: ERR_RINGCORE_MEMORY, at the call, never a wait. */
   private grow(size: number): number[] {
-    const growth = this.more(size);
+    let growth = this.driver.grow(size);
     if (growth === null) {
       // Memory that larger operations have given back serves small ones as well.
       const larger = this.free.find((free, other) => other > size && free.length > 0);
       if (larger !== undefined) return larger;
-      throw memoryError(classBytes(size), this.limit);
+      // The other way round, whole slabs make room.
+      if (this.trim() > 0) growth = this.driver.grow(size);
+      if (growth === null) throw memoryError(classBytes(size), this.limit);
     }
     const free = this.free[size] as number[];
+    const { first, count } = growth;
+    const before = this.views.length;
+    this.slabs.push({ first, count, size });
     // The lowest id on top of the stack: small programs touch the first pages only.
     for (let i = growth.count - 1; i >= 0; i--) {
       const id = growth.first + i;
       this.views[id] = new Uint8Array(growth.memory, i * growth.bytes, growth.bytes);
       free.push(id);
     }
+    this.vacant -= count - (this.views.length - before);
     return free;
+  }
+
+  /** Gives slabs back of which no operation uses a region; how many bytes. */
+  trim(): number {
+    const idle = this.free.map((free) => new Set(free));
+    let bytes = 0;
+    for (const slab of this.slabs.splice(0)) {
+      const given = this.shrink(slab, idle[slab.size] as Set<number>);
+      bytes += given;
+      if (given === 0) this.slabs.push(slab);
+    }
+    for (const [size, ids] of idle.entries()) {
+      const free = this.free[size] as number[];
+      if (ids.size < free.length) this.free[size] = free.filter((id) => ids.has(id));
+    }
+    return bytes;
+  }
+
+  // PAIR: Regions.shrink
+  /** One slab, if all its regions are free: they leave `idle` and lose their views. */
+  private shrink({ first, count }: Slab, idle: Set<number>): number {
+    for (let id = first; id < first + count; id++) if (!idle.has(id)) return 0;
+    const bytes = this.driver.shrink(first);
+    if (bytes === 0) return 0;
+    for (let id = first; id < first + count; id++) {
+      idle.delete(id);
+      this.views[id] = NO_BYTES;
+    }
+    this.vacant += count;
+    return bytes;
   }
 
   // PAIR: Regions.hold
@@ -100,6 +157,7 @@ export class Regions {
   // PAIR: Regions.release
   /** The operation's last completion is in. */
   release(id: number): void {
+    if (id >= FIRST_ALLOCATED) return; // It belongs to whoever has allocated it.
     if (this.shared.size > 0) {
       const users = this.shared.get(id) ?? 1;
       if (users > 1) {
@@ -114,6 +172,6 @@ export class Regions {
 
   /** Regions that operations hold, for tests. */
   get held(): number {
-    return this.free.reduce((held, free) => held - free.length, this.views.length);
+    return this.free.reduce((held, free) => held - free.length, this.views.length - this.vacant);
   }
 }

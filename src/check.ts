@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { gone } from './buffer.ts';
 import { checkInteger, DetachedError, rangeError, typeError, valueError } from './error.ts';
-import type { TransferOptions } from './op.ts';
+import type { OpOptions, TransferOptions } from './op.ts';
 
 /** The options that every operation takes. */
 export function checkOpOptions(options: unknown): { signal?: AbortSignal; ref?: boolean } {
@@ -79,3 +79,18 @@ export function checkPath(path: unknown, argument = 'path'): string | Uint8Array
 }
 
 const NO_NUL = 'must be a string, Uint8Array, or URL without null bytes';
+
+/** What every operation takes. */
+export function checkOptions(options: OpOptions): OpOptions {
+  if (typeof options !== 'object' || options === null) {
+    throw typeError('options', 'of type object', options);
+  }
+  const { signal, ref } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw typeError('options.signal', 'an instance of AbortSignal', signal);
+  }
+  if (ref !== undefined && typeof ref !== 'boolean') {
+    throw typeError('options.ref', 'of type boolean', ref);
+  }
+  return options;
+}

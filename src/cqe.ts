@@ -68,6 +68,10 @@ export const H_REGION_KIB = 18;
 export const H_ARENA_KIB = 19;
 /** Header word: bytes of buffer groups, in KiB. */
 export const H_GROUP_KIB = 24;
+/** Header word: bytes of `buffer.alloc`, in KiB. */
+export const H_ALLOC_KIB = 20;
+/** Header word: bytes of registered buffers, in KiB. */
+export const H_REGISTERED_KIB = 21;
 /** Mode bit: enter the kernel and reap. Without it descriptors are only taken in. */
 export const TURN_ENTER = 1;
 /** Mode bit: park at the end if nothing is left to do. */

@@ -1,13 +1,25 @@
 // The seam: what stands below the ring, the kernel or the seeded mock of the tests.
 // Pair: crates/ringcore/src/driver.rs
 
-import type { Growth } from './buffer.ts';
+import type { Memory } from './buffer.ts';
 import type { Provided } from './group.ts';
 import type { Ring } from './ring.ts';
 
+/** Memory of `buffer.alloc`. Without `memory`: no external ArrayBuffers here. */
+export interface Allocated {
+  readonly id: number;
+  readonly memory?: ArrayBuffer | undefined;
+}
+
+/** An error of the native half. */
+export interface Refused {
+  readonly code: string;
+  readonly message: string;
+}
+
 // PAIR: Driver
 /** What stands below the ring: the kernel through the native module, or the seeded mock. */
-export interface Driver {
+export interface Driver extends Memory {
   /** The border's memory, BORDER_BYTES long. */
   readonly memory: ArrayBuffer;
   // PAIR: Driver.push
@@ -32,8 +44,12 @@ export interface Driver {
   show(group: number, buffer: number, length: number): ArrayBuffer | null;
   /** They are detached (null: were collected), the buffer may be returned; or not: false. */
   hide(group: number, buffer: number, bytes: ArrayBuffer | null): boolean;
-  /** More regions of a class, or null at the limit. */
-  grow(size: number): Growth | null;
+  /** Memory for `buffer.alloc`; null at the limit, or why it cannot be registered. */
+  alloc(bytes: number, align: number, registered: boolean): Allocated | Refused | null;
+  /** Makes the table of direct descriptors: how many slots, or a negative errno. */
+  files(): number;
+  /** The ArrayBuffer of an allocation was collected. */
+  forget(id: number): void;
   /** I7. False: memory was leaked on purpose. */
   close(): boolean;
   /** Lets the memory go. */

@@ -7,6 +7,7 @@
 // Who waits for bytes holds no memory. A view of a lent buffer is an ArrayBuffer of its own, which
 // is detached before the buffer is returned: nobody ever sees bytes of a later lending (I2).
 
+import { AllocBuffers } from './alloc.ts';
 import {
   checkInteger,
   closedError,
@@ -20,7 +21,7 @@ import {
 import type { Future } from './future.ts';
 import { Done } from './next.ts';
 import type { Reactor } from './reactor.ts';
-import { current, type Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 import { MAX_TRANSFER } from './sqe.ts';
 
 /** Most buffers of one group. */
@@ -247,15 +248,8 @@ export class Lent {
   }
 }
 
-/** Memory of a runtime that operations use without copies. */
-export class Buffers {
-  private readonly runtime: Runtime | null;
-
-  /** Bound to a runtime, or to the thread's default one. */
-  constructor(runtime: Runtime | null) {
-    this.runtime = runtime;
-  }
-
+/** `buffer` and `rt.buffer`: memory of one runtime, or of the thread's default one. */
+export class Buffers extends AllocBuffers {
   // PAIR: provide
   /**
    * Makes a group of `count` buffers (a power of two, at most 32768) of `size` bytes each (at most
@@ -273,13 +267,10 @@ export class Buffers {
     if ((count & (count - 1)) !== 0) {
       throw rangeError('options.count', 'a power of two', count);
     }
-    const runtime = this.runtime ?? current();
+    const runtime = this.runtime();
     const provided = runtime.executor.reactor.ring.driver.provide(count, size);
     if (provided === 0) throw memoryError(count * size, runtime.memoryLimit);
     if (typeof provided === 'number') throw errnoError(-provided, 'io_uring_register');
     return new BufferGroup(runtime, provided, { count, size });
   }
 }
-
-/** Memory of the thread's default runtime. */
-export const buffer: Buffers = new Buffers(null);

@@ -7,8 +7,10 @@ import { probe as ask, type Probe } from './probe.ts';
 import { existing } from './runtime.ts';
 
 export type { Address, AddressLike, InetAddress, UnixAddress } from './address.ts';
+export type { AllocOptions } from './alloc.ts';
 export type { Chain, Limited, Linkable, LinkedValues } from './chain.ts';
 export { constants } from './constants.ts';
+export { Direct } from './direct.ts';
 export {
   AbortError,
   DetachedError,
@@ -19,7 +21,7 @@ export {
 } from './error.ts';
 export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
-export { type BufferGroup, type Buffers, buffer, type GroupOptions, type Lent } from './group.ts';
+export type { BufferGroup, Buffers, GroupOptions, Lent } from './group.ts';
 export { type Awaitable, all, race } from './join.ts';
 export type { Fd, Op, OpOptions, TransferOptions } from './op.ts';
 export type { NopOptions, TimeoutOptions } from './ops/basic.ts';
@@ -39,7 +41,7 @@ export {
   type StatxOptions,
 } from './ops/index.ts';
 export type { Probe } from './probe.ts';
-export { Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
+export { buffer, Runtime, run, type Stats, spawn, yieldNow } from './runtime.ts';
 export type { MaxWorkers, Options, Sqpoll } from './setup.ts';
 export type { Statx, Timestamp } from './statx.ts';
 export { Stream } from './stream.ts';

@@ -4,7 +4,7 @@
 import { native } from './binding.ts';
 import type { Growth } from './buffer.ts';
 import * as C from './cqe.ts';
-import type { Driver } from './driver.ts';
+import type { Allocated, Driver, Refused } from './driver.ts';
 import { closedError, UnavailableError } from './error.ts';
 import type { Provided } from './group.ts';
 import type { CheckedOptions } from './setup.ts';
@@ -104,6 +104,22 @@ export class Kernel implements Driver {
 
   grow(size: number): Growth | null {
     return this.ring.grow(size);
+  }
+
+  shrink(first: number): number {
+    return this.ring.shrink(first);
+  }
+
+  alloc(bytes: number, align: number, registered: boolean): Allocated | Refused | null {
+    return this.ring.alloc(bytes, align, registered);
+  }
+
+  files(): number {
+    return this.ring.files();
+  }
+
+  forget(id: number): void {
+    this.ring.forget(id);
   }
 
   close(): boolean {

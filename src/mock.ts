@@ -193,6 +193,23 @@ export class Mock implements Driver {
     return { first, count, bytes, memory };
   }
 
+  /** Its regions are few: it keeps them. */
+  shrink(): number {
+    return 0;
+  }
+
+  /** It has no memory that two may name. */
+  alloc(): null {
+    return null;
+  }
+
+  /** Nor slots. */
+  files(): number {
+    return -EINVAL;
+  }
+
+  forget(): void {}
+
   /** What runs is cancelled or was faster; nothing is taken in afterwards. */
   close(): boolean {
     if (this.words[C.H_CLOSED] === 1) return true;

@@ -7,7 +7,8 @@
 // the same is closed (I3).
 
 import { closeSync } from 'node:fs';
-import { checkFd } from './check.ts';
+import { checkFd, checkOptions } from './check.ts';
+import { beginDirect, Direct, endDirect, type Role, takeBack, use } from './direct.ts';
 import {
   AbortError,
   closedError,
@@ -15,7 +16,6 @@ import {
   DEBUG,
   errnoError,
   notAllowedError,
-  typeError,
   unsupportedError,
   withoutStack,
   wrongRuntimeError,
@@ -26,7 +26,7 @@ import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
 import { Lifecycle } from './slot.ts';
-import { ERRNO_NOT_ALLOWED, ERRNO_UNSUPPORTED_OP, NO_REGION } from './sqe.ts';
+import { ERRNO_NOT_ALLOWED, ERRNO_UNSUPPORTED_OP, FIRST_ALLOCATED, NO_REGION } from './sqe.ts';
 
 /** What every operation takes as its last argument. */
 export interface OpOptions {
@@ -36,8 +36,8 @@ export interface OpOptions {
   ref?: boolean | undefined;
 }
 
-/** A file descriptor, as operations take it. */
-export type Fd = number;
+/** A file descriptor, or a slot of the ring's own table, as operations take it. */
+export type Fd = number | Direct;
 
 /** Options of operations that move bytes of a file. */
 export interface TransferOptions extends OpOptions {
@@ -83,23 +83,9 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     super();
     this.runtime = runtime;
     if (DEBUG) TRACES.set(this, new Error('submitted here'));
-    if (options !== undefined) this.configure(options);
-  }
-
-  private configure(options: OpOptions): void {
-    if (typeof options !== 'object' || options === null) {
-      throw typeError('options', 'of type object', options);
-    }
-    const { signal, ref } = options;
-    if (signal !== undefined) {
-      if (!(signal instanceof AbortSignal)) {
-        throw typeError('options.signal', 'an instance of AbortSignal', signal);
-      }
-      this.signal = signal;
-    }
-    if (ref !== undefined && typeof ref !== 'boolean') {
-      throw typeError('options.ref', 'of type boolean', ref);
-    }
+    if (options === undefined) return;
+    const { signal, ref } = checkOptions(options);
+    if (signal !== undefined) this.signal = signal;
     if (ref === false) this.referenced = false;
   }
 
@@ -141,7 +127,14 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
   /** A descriptor as the border takes it. Called by constructors. */
   protected descriptor(fd: Fd): number {
-    return checkFd(fd);
+    return fd instanceof Direct ? this.names(fd, 'uses') : checkFd(fd);
+  }
+
+  /** It names a slot of its runtime's table. What stands for the slot as a descriptor. */
+  protected names(direct: Direct, role: Role): number {
+    this.runtime ??= direct.runtime;
+    if (this.runtime !== direct.runtime) throw wrongRuntimeError('This direct descriptor');
+    return use(this, direct, role);
   }
 
   /** Its bytes have a region: a chain has placed them. */
@@ -180,6 +173,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     this.lifecycle = Lifecycle.Submitted;
     try {
       if (signal?.aborted === true) throw new AbortError(signal.reason);
+      beginDirect(this);
       (this.runtime as Runtime).executor.reactor.start(this);
     } catch (error) {
       this.refuse(error);
@@ -189,7 +183,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   /** Its completion, once (operations here are one-shot); how many bytes were copied for it. */
   complete(
     res: number,
-    _flags: number,
+    flags: number,
     opened: boolean,
     ring: Ring<Started>,
     /** A chain was cut before it: its ECANCELED is nobody's wish. */
@@ -197,6 +191,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   ): number {
     const abandoned = this.lifecycle === Lifecycle.Abandoned;
     this.lifecycle = Lifecycle.Completed;
+    endDirect(this, res, flags);
     if (abandoned) {
       if (opened && res >= 0) this.closeDropped(res, ring as unknown as Ring);
       this.drop();
@@ -214,7 +209,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       const value = this.value(res, ring as unknown as Ring);
       let copied = 0;
       if (this.region !== NONE) {
-        copied = res;
+        if (this.region < FIRST_ALLOCATED) copied = res;
         this.drop();
       }
       if (opened) this.untaken = this.takers;
@@ -374,11 +369,13 @@ export abstract class Op<T> extends Outcome<T> implements Started {
     }
     this.runtime = runtime;
     if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
+    beginDirect(this);
   }
 
   /** It ends before anything was submitted. */
   refuse(error: unknown): void {
     this.lifecycle = Lifecycle.Completed;
+    takeBack(this);
     this.drop();
     this.fail(error, true);
   }

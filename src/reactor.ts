@@ -3,6 +3,7 @@
 
 import type { Take } from './border.ts';
 import * as C from './cqe.ts';
+import { Directs } from './direct.ts';
 import type { Driver, Entry } from './driver.ts';
 import { Ring } from './ring.ts';
 
@@ -23,6 +24,7 @@ export interface Started extends Entry {
 /** The ring, the operations in flight by ticket, and who of them holds the process. */
 export class Reactor {
   readonly ring: Ring<Started>;
+  readonly directs: Directs;
   /** Operations in flight that hold the process. */
   referenced = 0;
   /** Whether operations may hold the process at all (Runtime.unref). */
@@ -37,6 +39,7 @@ export class Reactor {
   constructor(driver: Driver, memoryLimit: number, request: () => void) {
     this.ring = new Ring<Started>(driver, memoryLimit);
     this.request = request;
+    this.directs = new Directs(driver, this);
     this.take = (ticket, res, flags, opened) => this.complete(ticket, res, flags, opened);
   }
 
@@ -145,6 +148,7 @@ export class Reactor {
   close(error: () => unknown): Started[] {
     // What they hold is closed while the ring still closes something (I3).
     for (const stream of [...this.streams]) stream.shut(error());
+    this.directs.ended = true;
     this.ring.close(this.take);
     for (const { stop } of this.signals.values()) stop();
     this.signals.clear();

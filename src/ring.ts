@@ -4,6 +4,7 @@
 //   op ── push ──> descriptors (shared memory) ── submit ──> Rust: SQ, backlog ──> kernel
 //   op <── reap ── completions (shared memory) <──────────── Rust: CQ, slots (I4) <──'
 
+import { Allocations } from './alloc.ts';
 import { Border, type Take } from './border.ts';
 import { Regions } from './buffer.ts';
 import * as C from './cqe.ts';
@@ -27,6 +28,7 @@ const CHAIN_INPUTS = C.INPUTS_BYTES / 2;
 export class Ring<T extends Entry = Entry> {
   readonly border: Border;
   readonly regions: Regions;
+  readonly allocations: Allocations;
   readonly words: Int32Array;
   readonly slots: Slots<T> = new Slots<T>();
   readonly driver: Driver;
@@ -36,7 +38,8 @@ export class Ring<T extends Entry = Entry> {
     this.driver = driver;
     this.border = new Border(driver);
     this.words = this.border.words;
-    this.regions = new Regions((size) => driver.grow(size), memoryLimit);
+    this.regions = new Regions(driver, memoryLimit);
+    this.allocations = new Allocations(this as unknown as Ring, driver, memoryLimit);
   }
 
   // PAIR: Ring.push

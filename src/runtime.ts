@@ -27,7 +27,13 @@ export interface Stats {
   overflows: number;
   stale: number;
   inFlight: number;
+  /** Bytes of slabs for copies. */
   regionBytes: number;
+  /** Bytes of `buffer.alloc` that were not collected, in whole pages. */
+  allocBytes: number;
+  /** Those of them that are registered. */
+  registeredBytes: number;
+  /** Bytes of the arena for inputs. */
   arenaBytes: number;
   /** Of provided buffers. */
   groupBytes: number;
@@ -44,6 +50,8 @@ const NO_STATS: Stats = {
   stale: 0,
   inFlight: 0,
   regionBytes: 0,
+  allocBytes: 0,
+  registeredBytes: 0,
   arenaBytes: 0,
   groupBytes: 0,
 };
@@ -60,7 +68,7 @@ const PROOF_LOOKS = 50;
 export class Runtime {
   /** The raw operations, bound to this runtime. */
   readonly op: Ops;
-  /** Memory of this runtime. */
+  /** Memory that the kernel reads and writes itself. */
   readonly buffer: Buffers;
   private readonly options: CheckedOptions;
   private readonly openDriver: OpenDriver;
@@ -82,7 +90,7 @@ export class Runtime {
     }
     this.openDriver = openDriver;
     this.op = new Ops(this);
-    this.buffer = new Buffers(this);
+    this.buffer = new Buffers(() => this);
   }
 
   /** Options for the thread's default runtime, before its first use; later it throws. */
@@ -154,6 +162,8 @@ export class Runtime {
       stale: count(C.H_STALE),
       inFlight: started.reactor.ring.slots.size,
       regionBytes: count(C.H_REGION_KIB) * 1024,
+      allocBytes: count(C.H_ALLOC_KIB) * 1024,
+      registeredBytes: count(C.H_REGISTERED_KIB) * 1024,
       arenaBytes: count(C.H_ARENA_KIB) * 1024,
       groupBytes: count(C.H_GROUP_KIB) * 1024,
     };
@@ -317,6 +327,9 @@ export function current(): Runtime {
 export function existing(): Runtime | null {
   return defaultRuntime;
 }
+
+/** Memory of whichever runtime is the thread's default one at the call. */
+export const buffer: Buffers = new Buffers(current);
 
 late.drive = (future) => runtimeOf(future).spawn(future);
 

@@ -3,6 +3,7 @@
 // The bytes of a chain: members whose views overlap share one region, so that what one of them
 // reads the next one writes.
 
+import { allocationOf } from './alloc.ts';
 import { bytesOf } from './buffer.ts';
 import { checkView } from './check.ts';
 import { rangeError } from './error.ts';
@@ -10,7 +11,7 @@ import type { Op } from './op.ts';
 import { TransferOp } from './ops/files.ts';
 import { checkVectors, VectorOp } from './ops/vectors.ts';
 import type { Ring } from './ring.ts';
-import { IOSQE_IO_LINK, MAX_TRANSFER } from './sqe.ts';
+import { IOSQE_IO_LINK, LONGEST_TRANSFER, MAX_TRANSFER } from './sqe.ts';
 
 /** What matters of a member here. */
 interface Linked {
@@ -31,7 +32,10 @@ function checkLength(op: Op<unknown>): void {
   if (op instanceof TransferOp) bytes = op.view.byteLength;
   else if (op instanceof VectorOp) bytes = op.byteLength;
   if (bytes <= MAX_TRANSFER) return;
-  const most = `<= ${MAX_TRANSFER} in a chain (memory of buffer.alloc may be longer)`;
+  const named = op instanceof TransferOp && allocationOf(op.view) !== null;
+  if (named && bytes <= LONGEST_TRANSFER) return;
+  const longer = named ? '' : ' (memory of buffer.alloc may be longer)';
+  const most = `<= ${named ? LONGEST_TRANSFER : MAX_TRANSFER} in a chain${longer}`;
   throw rangeError('buffer.byteLength', most, bytes);
 }
 
@@ -54,6 +58,7 @@ export function share(members: readonly Linked[], ring: Ring): void {
   const spans: Span[] = [];
   for (const [index, { op, flag }] of members.entries()) {
     if (!(op instanceof TransferOp)) continue;
+    if (allocationOf(op.view) !== null) continue; // Named as it is: the bytes are shared anyway.
     const { byteOffset: start, byteLength } = checkView('buffer', op.view);
     const cuts = (flag & IOSQE_IO_LINK) !== 0;
     if (byteLength > 0) spans.push({ op, index, cuts, start, end: start + byteLength });

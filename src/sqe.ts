@@ -131,6 +131,8 @@ export const IORING_ASYNC_CANCEL_FD_FIXED = 8;
  * its length bounds how long teardown waits (I7).
  */
 export const MAX_TRANSFER = 0x100000;
+/** Most bytes that one system call of Linux moves; memory of `buffer.alloc` may be as long. */
+export const LONGEST_TRANSFER = 0x7ffff000;
 /** Reads longer than this go to io-wq: a cached read runs on the calling thread (I8). */
 export const INLINE_READ = 0x40000;
 /** Words (u32) in a descriptor. */
@@ -200,6 +202,14 @@ export const BORDER_CLOSE_GROUP = 273;
 export const ERRNO_UNSUPPORTED_OP = 4000;
 /** With the opcode added, as a negative result: the operation is not in the ring's allow list. */
 export const ERRNO_NOT_ALLOWED = 4096;
+/** Region ids from here on are memory of `buffer.alloc`, which several operations may name. */
+export const FIRST_ALLOCATED = 0x20000000;
+/** Places in the ring's table of registered buffers. */
+export const BUFFER_SLOTS = 1024;
+/** Slots in the ring's table of direct descriptors, or as many as RLIMIT_NOFILE allows. */
+export const DIRECT_SLOTS = 1024;
+/** As a negative result: memory or a handle of another runtime. */
+export const ERRNO_WRONG_RUNTIME = 4001;
 /** In `D_REGION`: the operation moves no bytes. */
 export const NO_REGION = 0xffffffff;
 /** In `D_TICKET`: nobody waits for the completion. */

@@ -21,6 +21,28 @@ pub fn part(
   from: usize,
   len: usize,
 ) -> napi::Result<sys::napi_value> {
+  shown_part(env, slab, from, len)?.ok_or_else(|| {
+    let text = "this runtime forbids external ArrayBuffers, which the ring's memory is shown as";
+    napi::Error::new(napi::Status::GenericFailure, text)
+  })
+}
+
+/// The first `len` bytes. `None`: this runtime forbids external ArrayBuffers.
+pub fn shown(
+  env: sys::napi_env,
+  slab: Arc<Slab>,
+  len: usize,
+) -> napi::Result<Option<sys::napi_value>> {
+  let len = len.min(slab.len());
+  shown_part(env, slab, 0, len)
+}
+
+fn shown_part(
+  env: sys::napi_env,
+  slab: Arc<Slab>,
+  from: usize,
+  len: usize,
+) -> napi::Result<Option<sys::napi_value>> {
   assert!(from.checked_add(len).is_some_and(|end| end <= slab.len()), "beyond the slab");
   let base = slab.base().wrapping_add(from);
   let hint = Arc::into_raw(slab);
@@ -41,12 +63,11 @@ pub fn part(
     // SAFETY: I2: no ArrayBuffer was made, so its count is still ours and dropped once.
     drop(unsafe { Arc::from_raw(hint) });
     if status == sys::Status::napi_no_external_buffers_allowed {
-      let text = "this runtime forbids external ArrayBuffers, which the ring's memory is shown as";
-      return Err(napi::Error::new(napi::Status::GenericFailure, text));
+      return Ok(None);
     }
   }
   check(status, "napi_create_external_arraybuffer")?;
-  Ok(result)
+  Ok(Some(result))
 }
 
 /// Detaches an ArrayBuffer that shows the bytes at `address`. False: it shows others, or none any

@@ -138,6 +138,14 @@ pub struct NativeGroup<'env> {
   pub memory: Unknown<'env>,
 }
 
+/// Memory of `buffer.alloc`. Without `memory`: this runtime forbids external ArrayBuffers.
+#[napi(object)]
+pub struct NativeAllocation<'env> {
+  pub id: u32,
+  #[napi(ts_type = "ArrayBuffer")]
+  pub memory: Option<Unknown<'env>>,
+}
+
 /// What the ring was made with.
 #[napi(object)]
 pub struct NativeInfo {
@@ -332,6 +340,59 @@ impl NativeRing {
     }
     groups.hide(group, buffer);
     true
+  }
+
+  /// Gives a slab of regions back by the first of them; how many bytes, 0 when one is in use.
+  #[napi(catch_unwind)]
+  pub fn shrink(&self, first: u32) -> u32 {
+    self.shared.border.borrow_mut().as_mut().map_or(0, |border| border.shrink(first) as u32)
+  }
+
+  /// Memory for `buffer.alloc`; `null` at the memory limit, or when there is no memory.
+  #[napi(catch_unwind)]
+  pub fn alloc<'env>(
+    &self,
+    env: &'env Env,
+    bytes: u32,
+    align: u32,
+    registered: bool,
+  ) -> Result<Option<Either<NativeAllocation<'env>, NativeRefusal>>> {
+    let mut border = self.shared.border.borrow_mut();
+    let border = border.as_mut().ok_or_else(closed)?;
+    let (id, slab) = match border.allocate(bytes, align as usize, registered) {
+      Ok(allocated) => allocated,
+      Err(RingError::Memory { .. }) => return Ok(None),
+      Err(other) => return Ok(Some(Either::B(refusal(&other)))),
+    };
+    let value = match memory::shown(env.raw(), slab, bytes.max(1) as usize) {
+      Ok(value) => value,
+      Err(error) => {
+        border.forget(id);
+        return Err(error);
+      }
+    };
+    // SAFETY: I6: a value of this call's environment.
+    let memory = value.map(|value| unsafe { Unknown::from_raw_unchecked(env.raw(), value) });
+    if memory.is_none() {
+      border.forget(id);
+    }
+    Ok(Some(Either::A(NativeAllocation { id, memory })))
+  }
+
+  /// Makes the table of direct descriptors: how many slots, or a negative errno.
+  #[napi(catch_unwind)]
+  pub fn files(&self) -> i32 {
+    let mut border = self.shared.border.borrow_mut();
+    let made = border.as_mut().map(|border| border.ring.make_files());
+    made.map_or(-libc::ECANCELED, |made| made.map_or_else(|errno| -errno, |count| count as i32))
+  }
+
+  /// The ArrayBuffer of an allocation was collected.
+  #[napi(catch_unwind)]
+  pub fn forget(&self, id: u32) {
+    if let Some(border) = self.shared.border.borrow_mut().as_mut() {
+      border.forget(id);
+    }
   }
 
   /// What the ring was made with.

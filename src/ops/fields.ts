@@ -2,18 +2,19 @@
 // Pair: crates/ringcore/src/ops/fields.rs
 
 import { high, low } from '../border.ts';
+import { Direct } from '../direct.ts';
 import { errnoError } from '../error.ts';
-import { Op, type OpOptions } from '../op.ts';
+import { type Fd, Op, type OpOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
-import { NO_REGION } from '../sqe.ts';
+import { IORING_OP_CLOSE, NO_REGION } from '../sqe.ts';
 
 const ENAMETOOLONG = 36;
 const NUL = new Uint8Array(1);
 
 /** What a descriptor says beside its opcode. What is absent is 0 (`fd`: -1). */
 export interface Fields {
-  readonly fd?: number;
+  readonly fd?: Fd;
   /** The entry's `len`. */
   readonly length?: number;
   /** The entry's `off`. */
@@ -24,6 +25,8 @@ export interface Fields {
   readonly addr?: number | bigint;
   readonly ioprio?: number;
   readonly fileIndex?: number;
+  /** A slot that it fills or closes; stands in `fileIndex`. */
+  readonly direct?: Direct;
   /** Region id, or the ticket of the target. */
   readonly region?: number;
   /** Bytes of the inputs area that come before the paths: an address, a struct. */
@@ -54,7 +57,9 @@ export class FieldsOp<T> extends Op<T> {
     super(runtime, options);
     this.opcode = opcode;
     this.call = syscall;
-    this.fields = fields;
+    const { fd, direct } = fields;
+    this.fields = fd instanceof Direct ? { ...fields, fd: this.descriptor(fd) } : fields;
+    if (direct !== undefined) this.names(direct, opcode === IORING_OP_CLOSE ? 'closes' : 'opens');
     this.read = read;
   }
 
@@ -79,14 +84,27 @@ export class FieldsOp<T> extends Op<T> {
 
   override prepare(ring: Ring, ticket: number): void {
     const { fd = -1, length = 0, offset = 0, word0 = 0, addr = 0, region } = this.fields;
-    const { ioprio = 0, fileIndex = 0, output } = this.fields;
+    const { ioprio = 0, direct, output } = this.fields;
+    const fileIndex = direct === undefined ? (this.fields.fileIndex ?? 0) : direct.place.slot + 1;
     const [lo, hi] = [low(offset), high(offset)];
     const input = this.input();
     // Inputs first: they may send out what was written so far.
     const from = input === undefined ? 0 : ring.input(input);
     if (output !== undefined) this.region = ring.regions.hold(output);
     const id = output !== undefined ? this.region : (region ?? NO_REGION);
-    ring.border.start(this.opcode, ticket, fd, id, 0, length, lo, hi, word0, low(addr), 0);
+    ring.border.start(
+      this.opcode,
+      ticket,
+      fd as number,
+      id,
+      0,
+      length,
+      lo,
+      hi,
+      word0,
+      low(addr),
+      0,
+    );
     ring.border.extra(ioprio, high(addr), from, input?.length ?? 0, fileIndex);
   }
 

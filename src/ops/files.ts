@@ -1,14 +1,17 @@
 // Operations on open files.
 // Pair: crates/ringcore/src/ops/files.rs
 
+import { allocationIn, allocationOf } from '../alloc.ts';
 import { high, low } from '../border.ts';
 import { bytesOf } from '../buffer.ts';
 import { checkFd, checkFlags, checkOffset, checkRwFlags, checkView } from '../check.ts';
-import { checkInteger, DetachedError } from '../error.ts';
+import { Direct, direct } from '../direct.ts';
+import { checkInteger, DetachedError, typeError } from '../error.ts';
 import { type Fd, Op, type OpOptions, type TransferOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
-import type { Runtime } from '../runtime.ts';
+import { current, type Runtime } from '../runtime.ts';
 import {
+  FIRST_ALLOCATED,
   IORING_FSYNC_DATASYNC,
   IORING_OP_CLOSE,
   IORING_OP_FADVISE,
@@ -16,11 +19,14 @@ import {
   IORING_OP_FSYNC,
   IORING_OP_FTRUNCATE,
   IORING_OP_READ,
+  IORING_OP_READ_FIXED,
   IORING_OP_READV,
   IORING_OP_SPLICE,
   IORING_OP_TEE,
   IORING_OP_WRITE,
+  IORING_OP_WRITE_FIXED,
   IORING_OP_WRITEV,
+  LONGEST_TRANSFER,
   MAX_TRANSFER,
 } from '../sqe.ts';
 import { BasicOps } from './basic.ts';
@@ -74,10 +80,20 @@ export class TransferOp extends Op<number> {
     this.from = from;
   }
 
+  /** Names memory of `buffer.alloc` instead of copying its bytes; whether the view is of such. */
+  private named(ring: Ring): boolean {
+    const allocation = allocationIn(this.view, ring);
+    if (allocation === null) return false;
+    this.region = allocation.id;
+    this.from = this.view.byteOffset;
+    return true;
+  }
+
   override prepare(ring: Ring, ticket: number): void {
     const { opcode, fd, offset, reads, rwFlags } = this;
     checkView('buffer', this.view); // It may be gone since the call.
-    const length = Math.min(this.view.byteLength, MAX_TRANSFER);
+    const own = this.named(ring);
+    const length = Math.min(this.view.byteLength, own ? LONGEST_TRANSFER : MAX_TRANSFER);
     // A shared region was filled by the chain.
     if (length > 0 && !this.placed) {
       this.region = ring.regions.hold(length);
@@ -99,11 +115,18 @@ export class TransferOp extends Op<number> {
     const target = bytesOf(this.view);
     // Detached or shrunk while the kernel read: nothing is written anywhere.
     if (target.length < res) throw new DetachedError(res);
+    if (this.region >= FIRST_ALLOCATED) return res; // The kernel has written it there.
     const view = ring.regions.views[this.region] as Uint8Array;
     const { from } = this;
     target.set(from === 0 && res === view.length ? view : view.subarray(from, from + res));
     return res;
   }
+}
+
+/** That the kernel knows the memory of a view. */
+function checkRegistered(view: unknown): void {
+  if (allocationOf(checkView('buffer', view))?.registered === true) return;
+  throw typeError('buffer', 'memory of buffer.alloc(bytes, { registered: true })', view);
 }
 
 /** Operations on open files. */
@@ -299,14 +322,61 @@ export class FileOps extends BasicOps {
     return new FieldsOp(this.runtime, IORING_OP_TEE, 'tee', fields, same, options);
   }
 
+  // PAIR: readFixed
+  /**
+   * The same into registered memory (`buffer.alloc` with `registered`), or a part of it, which the
+   * kernel need not look up. Any other view: ERR_INVALID_ARG_TYPE.
+   *
+   * Man: io_uring_prep_read_fixed(3), pread(2). Kernel: 5.19 with this table.
+   */
+  readFixed(
+    fd: Fd,
+    buffer: ArrayBufferView,
+    offset: number | bigint = -1,
+    options?: OpOptions,
+  ): Op<number> {
+    checkRegistered(buffer);
+    return new TransferOp(this.runtime, IORING_OP_READ_FIXED, fd, buffer, offset, options);
+  }
+
+  // PAIR: writeFixed
+  /**
+   * Writes registered memory, or a part of it, at `offset`. The count may be short. Any other view:
+   * ERR_INVALID_ARG_TYPE.
+   *
+   * Man: io_uring_prep_write_fixed(3), pwrite(2). Kernel: 5.19 with this table.
+   */
+  writeFixed(
+    fd: Fd,
+    buffer: ArrayBufferView,
+    offset: number | bigint = -1,
+    options?: OpOptions,
+  ): Op<number> {
+    checkRegistered(buffer);
+    return new TransferOp(this.runtime, IORING_OP_WRITE_FIXED, fd, buffer, offset, options);
+  }
+
+  // PAIR: only-typescript direct -- direct.rs has the function itself
+  /**
+   * A slot of the ring's own table of files, empty until `op.openat` with `direct` fills it. Takes
+   * the place of a descriptor in every operation. The table is made at the first one, with 1024
+   * slots or RLIMIT_NOFILE. Throws EMFILE when all are in use.
+   *
+   * Man: io_uring_prep_openat_direct(3). Kernel: 5.19.
+   */
+  direct(): Direct {
+    return direct(this.runtime ?? current());
+  }
+
   // PAIR: close
   /**
-   * Closes a descriptor. Whatever the outcome, the number is no longer the caller's.
+   * Closes a descriptor, or a direct one. Whatever the outcome, it is no longer the caller's. In a
+   * chain that is cut before it, a direct one is closed all the same.
    *
    * Man: io_uring_prep_close(3), close(2). Kernel: 5.6.
    */
-  close(fd: number, options?: OpOptions): Op<void> {
-    const fields = { fd: checkFd(fd) };
+  close(fd: Fd, options?: OpOptions): Op<void> {
+    const fields = fd instanceof Direct ? { fd: 0, direct: fd } : { fd: checkFd(fd) };
     return new FieldsOp(this.runtime, IORING_OP_CLOSE, 'close', fields, nothing, options);
   }
 }

@@ -4,6 +4,7 @@
 import { constants as files } from 'node:fs';
 import { checkFlags, checkPath } from '../check.ts';
 import { constants } from '../constants.ts';
+import { Direct } from '../direct.ts';
 import { checkInteger, typeError } from '../error.ts';
 import type { Op, OpOptions } from '../op.ts';
 import {
@@ -32,6 +33,18 @@ export type PathLike = string | Uint8Array | URL;
 
 function checkDirfd(dirfd: unknown, name = 'dirfd'): number {
   return checkInteger(name, dirfd, -0x80000000, 0x7fffffff);
+}
+
+/** Opens into a slot of the ring's table instead of the process's. */
+export interface DirectOptions extends OpOptions {
+  direct: Direct;
+}
+
+const O_CLOEXEC = 0o2000000;
+
+function checkDirect(direct: unknown): void {
+  if (direct instanceof Direct) return;
+  throw typeError('options.direct', 'a direct descriptor (op.direct())', direct);
 }
 
 function checkMode(mode: unknown): number {
@@ -89,7 +102,9 @@ export class PathOps extends FileOps {
   // PAIR: openat
   /**
    * Opens `path` relative to `dirfd` (AT_FDCWD: the current directory). `flags` and `mode` as in
-   * openat(2); always O_CLOEXEC. Resolves to a descriptor, the caller's to close (I3).
+   * openat(2); always O_CLOEXEC. Resolves to a descriptor, the caller's to close (I3). With
+   * `direct` the slot is filled instead, which no process inherits, and the result is the slot;
+   * what fails leaves it as it was.
    *
    * Man: io_uring_prep_openat(3), openat(2). Kernel: 5.6.
    */
@@ -97,16 +112,37 @@ export class PathOps extends FileOps {
     dirfd: number,
     path: PathLike,
     flags: number,
-    mode = 0o666,
+    mode: number | undefined,
+    options: DirectOptions,
+  ): Op<Direct>;
+  openat(
+    dirfd: number,
+    path: PathLike,
+    flags: number,
+    mode?: number,
     options?: OpOptions,
-  ): Op<number> {
+  ): Op<number>;
+  openat(
+    dirfd: number,
+    path: PathLike,
+    flags: number,
+    mode = 0o666,
+    options?: OpOptions & Partial<DirectOptions>,
+  ): Op<number> | Op<Direct> {
+    const { runtime } = this;
     const fields = {
       fd: checkDirfd(dirfd),
       word0: checkFlags('flags', flags),
       length: checkMode(mode),
       paths: [checkPath(path)],
     };
-    return new FieldsOp(this.runtime, IORING_OP_OPENAT, 'open', fields, same, options);
+    const direct = options?.direct;
+    if (direct === undefined) {
+      return new FieldsOp(runtime, IORING_OP_OPENAT, 'open', fields, same, options);
+    }
+    checkDirect(direct);
+    const into = { ...fields, word0: fields.word0 & ~O_CLOEXEC, direct };
+    return new FieldsOp(runtime, IORING_OP_OPENAT, 'open', into, () => direct, options);
   }
 
   // PAIR: openat2

@@ -103,7 +103,7 @@ class AcceptFrom extends FieldsOp<Accepted> {
     this.region = ring.regions.hold(MSG_NAME + MSG_NAME_BYTES);
     const view = ring.regions.views[this.region] as Uint8Array;
     new Uint32Array(view.buffer, view.byteOffset, 1)[0] = MSG_NAME_BYTES;
-    ring.border.start(IORING_OP_ACCEPT, ticket, fd, this.region, 0, 0, 0, 0, word0, 0, 0);
+    ring.border.start(IORING_OP_ACCEPT, ticket, fd as number, this.region, 0, 0, 0, 0, word0, 0, 0);
   }
 
   protected override value(fd: number, ring?: Ring): Accepted {

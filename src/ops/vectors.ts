@@ -15,6 +15,8 @@ import {
   IORING_OP_READ_FIXED,
   IORING_OP_READV,
   IORING_OP_RECV,
+  IORING_OP_SEND,
+  IORING_OP_SEND_ZC,
   IOSQE_ASYNC,
   MAX_TRANSFER,
 } from '../sqe.ts';
@@ -26,19 +28,22 @@ const READS =
   (1 << IORING_OP_READV) |
   (1 << IORING_OP_RECV);
 
+const SOCKETS: readonly number[] = [IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SEND_ZC];
+
 /** Whether the kernel writes the bytes of a transfer. */
 export function fills(opcode: number): boolean {
   return (READS & (1 << opcode)) !== 0;
 }
 
 /**
- * A cached read runs on the calling thread: long ones go to io-wq (I8), which would wait where
- * RWF_NOWAIT forbids it. Never those of sockets, which would each take a thread to wait.
+ * A cached read runs on the calling thread, and so may a write beyond what is copied: long ones go
+ * to io-wq (I8), which would wait where RWF_NOWAIT forbids it. Never those of sockets, which would
+ * each take a thread to wait.
  */
 export function large(opcode: number, rwFlags: number, bytes: number): number {
   const waits = (rwFlags & constants.RWF_NOWAIT) === 0;
-  const file = fills(opcode) && opcode !== IORING_OP_RECV;
-  return bytes > INLINE_READ && waits && file ? IOSQE_ASYNC : 0;
+  const most = fills(opcode) ? INLINE_READ : MAX_TRANSFER;
+  return bytes > most && waits && !SOCKETS.includes(opcode) ? IOSQE_ASYNC : 0;
 }
 
 /** The list as it is now: the caller may change it before the first poll. */

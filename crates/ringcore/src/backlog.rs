@@ -11,7 +11,8 @@ use crate::input::patch;
 use crate::ring::{Entry, Ring};
 use crate::slot::{Held, Key, Lifecycle, Owner};
 use crate::sqe::{
-  Sqe, IORING_OP_CLOSE, IORING_OP_SEND_ZC, IOSQE_BUFFER_SELECT, IOSQE_IO_HARDLINK, IOSQE_IO_LINK,
+  Sqe, ERRNO_WRONG_RUNTIME, IORING_OP_CLOSE, IORING_OP_SEND_ZC, IOSQE_BUFFER_SELECT,
+  IOSQE_FIXED_FILE, IOSQE_IO_HARDLINK, IOSQE_IO_LINK,
 };
 use crate::table::opens;
 
@@ -32,6 +33,7 @@ impl Ring {
   pub(crate) fn accept(&mut self, entry: &mut Entry, direct: bool) -> (Key, bool) {
     let inline_bytes = entry.inline_bytes();
     let Entry { sqe, input, held, owner } = entry;
+    sqe.resv = 0; // The caller has looked at it.
     let (held, input) = (std::mem::take(held), input.take());
     let key = self.slots.insert(*owner, held, opens(sqe));
     sqe.user_data = key.user_data();
@@ -41,6 +43,7 @@ impl Ring {
       self.groups.hold(sqe.buf_index);
       self.slots.get(key).expect("the slot was just made").group = Some(sqe.buf_index);
     }
+    self.begin_direct(key, sqe);
     if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ECANCELED)) {
       self.finish_locally(key, -errno);
       return (key, false);
@@ -68,6 +71,21 @@ impl Ring {
       self.backlog.push_back(*sqe);
     }
     (key, direct)
+  }
+
+  /// Why an entry may not go to the kernel: what it names by an index is not this ring's.
+  pub(crate) fn refuses(&mut self, sqe: &Sqe) -> Option<i32> {
+    if sqe.resv == 0 {
+      return None;
+    }
+    self.reclaim();
+    let (ring, generation) = ((sqe.resv >> 32) as u32, sqe.resv as u32);
+    if ring != 0 && ring != self.serial {
+      return Some(ERRNO_WRONG_RUNTIME as i32);
+    }
+    let fixed = sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
+    let slot = if fixed { sqe.fd as u32 } else { sqe.file_index.wrapping_sub(1) };
+    (generation != 0 && !self.directs.knows(slot, generation)).then_some(libc::EBADF)
   }
 
   /// Whether an entry of so many inline bytes may go straight into the SQ.

@@ -92,7 +92,7 @@ impl Border {
   /// More regions of a class.
   pub fn grow(&mut self, class: usize) -> Result<Growth> {
     let growth = self.ring.regions.grow(class)?;
-    self.set(H_REGION_KIB, (self.ring.regions.bytes() >> 10) as u32);
+    self.publish_memory();
     Ok(growth)
   }
 
@@ -101,6 +101,26 @@ impl Border {
     let provided = self.ring.provide(count, size)?;
     self.set(H_GROUP_KIB, (self.ring.groups.bytes() >> 10) as u32);
     Ok(provided)
+  }
+
+  /// Gives a slab of regions back; how many bytes (`Regions::shrink`).
+  pub fn shrink(&mut self, first: u32) -> usize {
+    let bytes = self.ring.regions.shrink(first);
+    self.publish_memory();
+    bytes
+  }
+
+  /// Memory for `buffer.alloc`: its id, and the slab to be shown.
+  pub fn allocate(&mut self, len: u32, align: usize, registered: bool) -> Result<(u32, Arc<Slab>)> {
+    let allocated = self.ring.allocate(len, align, registered);
+    self.publish_memory();
+    allocated
+  }
+
+  /// What showed an allocation was collected.
+  pub fn forget(&mut self, id: u32) {
+    self.ring.forget(id);
+    self.publish_memory();
   }
 
   // PAIR: Border.turn
@@ -126,6 +146,7 @@ impl Border {
       }
     }
     self.set(H_MORE, more as u32);
+    self.ring.unregister();
     self.publish();
   }
 
@@ -296,6 +317,15 @@ impl Border {
     self.set(H_COMPLETIONS, index + 1);
   }
 
+  /// How much memory there is, as words that TypeScript reads.
+  fn publish_memory(&mut self) {
+    self.set(H_REGION_KIB, (self.ring.regions.bytes() >> 10) as u32);
+    self.set(H_ALLOC_KIB, (self.ring.regions.allocations.bytes() >> 10) as u32);
+    self.set(H_REGISTERED_KIB, (self.ring.buffers.bytes() >> 10) as u32);
+    self.set(H_ARENA_KIB, (self.ring.arena_bytes() >> 10) as u32);
+    self.set(H_GROUP_KIB, (self.ring.groups.bytes() >> 10) as u32);
+  }
+
   /// Counters and the clock, as words that TypeScript reads without a call.
   fn publish(&mut self) {
     let stats = self.ring.stats;
@@ -309,8 +339,7 @@ impl Border {
     self.set(H_OVERFLOWS, stats.overflows);
     self.set(H_STALE, stats.stale);
     self.set(H_IN_FLIGHT, self.ring.in_flight() as u32);
-    self.set(H_GROUP_KIB, (self.ring.groups.bytes() >> 10) as u32);
-    self.set(H_ARENA_KIB, (self.ring.arena_bytes() >> 10) as u32);
+    self.publish_memory();
   }
 
   /// A header word.

@@ -14,8 +14,11 @@
 //! JavaScript another. It is unmapped when the last one is dropped, on whatever thread that is.
 #![allow(unsafe_code)]
 
+use crate::alloc::Allocations;
+pub use crate::alloc::{alloc, Alloc};
 use crate::error::{Error, Result};
-use crate::sqe::MSG_PAYLOAD;
+pub use crate::input::Arena;
+use crate::sqe::{FIRST_ALLOCATED, MAX_TRANSFER, MSG_PAYLOAD};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -35,13 +38,39 @@ unsafe impl Sync for Slab {}
 impl Slab {
   /// Maps `len` bytes; the kernel gives pages on first touch only.
   pub fn new(len: usize) -> Result<Arc<Slab>> {
+    Slab::map(len).map(Arc::new)
+  }
+
+  /// The same with the first byte at a multiple of `align`, a power of two.
+  pub fn aligned(len: usize, align: usize) -> Result<Arc<Slab>> {
+    if align <= 4096 {
+      return Slab::new(len);
+    }
+    let mut slab = Slab::map(len + align)?;
+    let start = slab.base.as_ptr();
+    let before = start.align_offset(align);
+    let base = start.wrapping_add(before);
+    // SAFETY: I1: both ends lie in the mapping made just now, outside of what is kept, and are
+    // whole pages since `len` and `align` are.
+    unsafe {
+      if before > 0 {
+        libc::munmap(start.cast(), before);
+      }
+      libc::munmap(base.wrapping_add(len).cast(), align - before);
+    }
+    slab.base = NonNull::new(base).expect("inside of a mapping");
+    slab.len = len;
+    Ok(Arc::new(slab))
+  }
+
+  fn map(len: usize) -> Result<Slab> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: I1: a new anonymous mapping; no existing memory is named.
     let address = unsafe {
       libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
     };
     match NonNull::new(address.cast::<u8>()) {
-      Some(base) if address != libc::MAP_FAILED => Ok(Arc::new(Slab { base, len })),
+      Some(base) if address != libc::MAP_FAILED => Ok(Slab { base, len }),
       _ => Err(Error::Memory { wanted: len, limit: usize::MAX }),
     }
   }
@@ -54,6 +83,12 @@ impl Slab {
   /// Bytes mapped.
   pub fn len(&self) -> usize {
     self.len
+  }
+
+  /// Gives the pages back; who reads them again finds zeros. The address range stays.
+  fn discard(&self) {
+    // SAFETY: I2: its caller has seen that the kernel holds none of it.
+    unsafe { libc::madvise(self.base.as_ptr().cast(), self.len, libc::MADV_DONTNEED) };
   }
 
   /// A slab is never empty.
@@ -117,6 +152,10 @@ pub unsafe trait IoBuf: Default + Unpin + 'static {
   fn address(&mut self) -> *mut u8;
   /// Bytes.
   fn length(&self) -> usize;
+  /// Most of them that one operation moves (I7).
+  fn longest(&self) -> usize {
+    MAX_TRANSFER as usize
+  }
 }
 
 // SAFETY: I2: a vector's bytes are on the heap, wherever the vector itself is moved to.
@@ -127,53 +166,6 @@ unsafe impl IoBuf for Vec<u8> {
 
   fn length(&self) -> usize {
     self.len()
-  }
-}
-
-/// Memory that several operations may name at once: clones are the same bytes. Members of a chain
-/// pass bytes on through it.
-#[derive(Clone, Default)]
-pub struct Alloc {
-  slab: Option<Arc<Slab>>,
-  len: usize,
-}
-
-/// Page aligned memory of `len` bytes, zeroed.
-pub fn alloc(len: usize) -> Result<Alloc> {
-  Ok(Alloc { slab: Some(Slab::new(len.max(1).next_multiple_of(4096))?), len })
-}
-
-impl Alloc {
-  /// Copies bytes in, from the first on. The kernel may be at work on them: who needs to know waits
-  /// for the operation.
-  pub fn copy_from(&self, bytes: &[u8]) {
-    assert!(bytes.len() <= self.len, "{} bytes into {}", bytes.len(), self.len);
-    if let Some(slab) = &self.slab {
-      // SAFETY: I2: in the slab by the check above, which this handle keeps; nobody has a reference
-      // to its bytes, only addresses.
-      unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), slab.base(), bytes.len()) };
-    }
-  }
-
-  /// A copy of the first `len` bytes.
-  pub fn to_vec(&self, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len.min(self.len)];
-    if let Some(slab) = &self.slab {
-      // SAFETY: I2: as above.
-      unsafe { std::ptr::copy_nonoverlapping(slab.base(), bytes.as_mut_ptr(), bytes.len()) };
-    }
-    bytes
-  }
-}
-
-// SAFETY: I2: the slab stays where it is, and mapped, as long as one handle is left.
-unsafe impl IoBuf for Alloc {
-  fn address(&mut self) -> *mut u8 {
-    self.slab.as_ref().map_or(std::ptr::null_mut(), |slab| slab.base())
-  }
-
-  fn length(&self) -> usize {
-    self.len
   }
 }
 
@@ -210,11 +202,19 @@ fn slab_bytes(class: usize) -> usize {
 }
 
 struct Region {
-  slab: u32,
+  range: u32,
   offset: u32,
   len: u32,
   /// Operations in flight that name it. More than one only within a chain.
   busy: u32,
+}
+
+/// The regions of one slab. Without the slab their ids wait for the next one of the class.
+struct Range {
+  first: u32,
+  count: u32,
+  class: usize,
+  slab: Option<Arc<Slab>>,
 }
 
 /// New regions: ids `first .. first + count`, each `bytes` long, side by side from the slab's base.
@@ -229,18 +229,21 @@ pub struct Growth {
 /// All regions of a ring. Who uses which free one is the caller's business (TypeScript keeps the
 /// stacks); that none is used twice at once or out of range is checked here.
 pub struct Regions {
-  slabs: Vec<Arc<Slab>>,
+  ranges: Vec<Range>,
   regions: Vec<Region>,
   bytes: usize,
   /// Bytes of other memory that counts against the limit: buffer groups.
   others: usize,
   limit: usize,
+  /// Memory of `buffer.alloc`, which has ids of its own.
+  pub allocations: Allocations,
 }
 
 impl Regions {
   /// No memory yet; at most `limit` bytes ever.
   pub fn new(limit: usize) -> Regions {
-    Regions { slabs: Vec::new(), regions: Vec::new(), bytes: 0, others: 0, limit }
+    let (ranges, regions) = (Vec::new(), Vec::new());
+    Regions { ranges, regions, bytes: 0, others: 0, limit, allocations: Allocations::default() }
   }
 
   // PAIR: Regions.grow
@@ -250,32 +253,37 @@ impl Regions {
       return Err(Error::Invalid(format!("region class {class} is not below {CLASSES}")));
     }
     let len = slab_bytes(class);
-    self.affords(len)?;
+    self.afford(len)?;
     let slab = Slab::new(len)?;
     let bytes = class_bytes(class);
-    let (first, count) = (self.regions.len() as u32, (len / bytes) as u32);
-    let index = self.slabs.len() as u32;
-    for i in 0..count {
-      let offset = i * bytes as u32;
-      self.regions.push(Region { slab: index, offset, len: bytes as u32, busy: 0 });
-    }
+    let count = (len / bytes) as u32;
+    let vacant = self.ranges.iter_mut().find(|range| range.class == class && range.slab.is_none());
+    let first = match vacant {
+      Some(range) => {
+        range.slab = Some(slab.clone());
+        range.first
+      }
+      None => {
+        let (first, range) = (self.regions.len() as u32, self.ranges.len() as u32);
+        if first + count > FIRST_ALLOCATED {
+          return Err(Error::Memory { wanted: len, limit: self.limit });
+        }
+        for i in 0..count {
+          let offset = i * bytes as u32;
+          self.regions.push(Region { range, offset, len: bytes as u32, busy: 0 });
+        }
+        self.ranges.push(Range { first, count, class, slab: Some(slab.clone()) });
+        first
+      }
+    };
     poison(slab.base(), len, true);
-    self.slabs.push(slab.clone());
     self.bytes += len;
     Ok(Growth { first, count, bytes: bytes as u32, slab })
   }
 
-  /// Beyond the limit: `Error::Memory`.
-  fn affords(&self, len: usize) -> Result<()> {
-    match self.bytes + self.others + len > self.limit {
-      true => Err(Error::Memory { wanted: len, limit: self.limit }),
-      false => Ok(()),
-    }
-  }
-
   /// Counts memory that is no region against the limit.
   pub(crate) fn charge(&mut self, len: usize) -> Result<()> {
-    self.affords(len)?;
+    self.afford(len)?;
     self.others += len;
     Ok(())
   }
@@ -283,6 +291,36 @@ impl Regions {
   /// That memory went.
   pub(crate) fn discharge(&mut self, len: usize) {
     self.others -= len;
+  }
+
+  /// Whether so many bytes more are within the limit.
+  pub(crate) fn afford(&self, len: usize) -> Result<()> {
+    let mapped = self.bytes + self.others + self.allocations.bytes();
+    match mapped.checked_add(len) {
+      Some(all) if all <= self.limit => Ok(()),
+      _ => Err(Error::Memory { wanted: len, limit: self.limit }),
+    }
+  }
+
+  // PAIR: Regions.shrink
+  /// Gives a slab back by the first of its regions; how many bytes. None of them may be the
+  /// kernel's: 0, and nothing happens (I2). Their ids are used again by the next slab of the class.
+  pub fn shrink(&mut self, first: u32) -> usize {
+    let range = self.ranges.iter_mut().find(|range| range.first == first && range.slab.is_some());
+    let Some(range) = range else {
+      return 0;
+    };
+    let regions = &self.regions[first as usize..(first + range.count) as usize];
+    if regions.iter().any(|region| region.busy != 0) {
+      return 0;
+    }
+    let Some(slab) = range.slab.take() else {
+      return 0;
+    };
+    // Whoever shows it to JavaScript has a count until it is collected; the pages go now.
+    slab.discard();
+    self.bytes -= slab.len();
+    slab.len()
   }
 
   // PAIR: Regions.hold
@@ -294,13 +332,16 @@ impl Regions {
 
   /// The same for a member of a chain that holds regions already: its members may share.
   pub fn hold_in(&mut self, id: u32, offset: u32, len: u32, chain: &[u32]) -> Option<*mut u8> {
+    if id >= FIRST_ALLOCATED {
+      return self.allocations.hold(id, offset, len);
+    }
     let region = self.regions.get_mut(id as usize)?;
     let end = offset.checked_add(len)?;
     if end > region.len || (region.busy != 0 && !chain.contains(&id)) {
       return None;
     }
+    let slab = self.ranges[region.range as usize].slab.as_ref()?;
     region.busy += 1;
-    let slab = &self.slabs[region.slab as usize];
     poison(slab.base().wrapping_add(region.offset as usize), region.len as usize, false);
     Some(slab.base().wrapping_add((region.offset + offset) as usize))
   }
@@ -308,85 +349,36 @@ impl Regions {
   // PAIR: Regions.release
   /// The operation's last CQE came: the kernel holds the region no longer (I2).
   pub fn release(&mut self, id: u32) {
-    if let Some(region) = self.regions.get_mut(id as usize) {
+    if id >= FIRST_ALLOCATED {
+      self.allocations.release(id);
+    } else if let Some(region) = self.regions.get_mut(id as usize) {
       region.busy = region.busy.saturating_sub(1);
-      let base = self.slabs[region.slab as usize].base();
-      let address = base.wrapping_add(region.offset as usize);
-      poison(address, region.len as usize, region.busy == 0);
+      if let Some(slab) = &self.ranges[region.range as usize].slab {
+        let address = slab.base().wrapping_add(region.offset as usize);
+        poison(address, region.len as usize, region.busy == 0);
+      }
     }
   }
 
   /// A copy of the head of a message's region.
   pub(crate) fn message(&self, id: u32) -> Option<[u8; MSG_PAYLOAD as usize]> {
     let region = self.regions.get(id as usize)?;
-    let slab = self.slabs.get(region.slab as usize)?;
+    let slab = self.ranges[region.range as usize].slab.as_ref()?;
     let from = slab.base().wrapping_add(region.offset as usize);
     // SAFETY: I2: the smallest regions are as long, in a slab that this keeps; addresses only.
     Some(unsafe { from.cast::<[u8; MSG_PAYLOAD as usize]>().read() })
   }
 
-  /// Bytes mapped.
+  /// Bytes of slabs.
   pub fn bytes(&self) -> usize {
     self.bytes
   }
 
   /// Gives the slabs up without unmapping them, for a ring that did not drain (I7).
   pub fn leak(&mut self) {
-    leak(std::mem::take(&mut self.slabs));
+    leak(std::mem::take(&mut self.ranges));
     self.regions.clear();
-  }
-}
-
-// PAIR: only-rust Arena -- TypeScript writes paths into the border's inputs area, Rust copies here
-/// Inputs that the kernel reads while it takes an SQE: paths, timespecs. A bump allocator that is
-/// reset when the SQ is empty, that is when the kernel's head has passed the last SQE (I2).
-pub struct Arena {
-  slab: Arc<Slab>,
-  top: usize,
-}
-
-impl Arena {
-  /// 64 KiB, enough for a full SQ of short paths; what does not fit is boxed into its slot.
-  pub fn new() -> Result<Arena> {
-    Ok(Arena { slab: Slab::new(64 << 10)?, top: 0 })
-  }
-
-  /// Copies the bytes in, 8 byte aligned, and gives them to be finished with their own address.
-  /// `None` when the arena is full.
-  pub fn place(&mut self, bytes: &[u8]) -> Option<(u64, &mut [u8])> {
-    let start = self.top;
-    let end = start.checked_add(bytes.len().next_multiple_of(8))?;
-    if end > self.slab.len() {
-      return None;
-    }
-    let to = self.slab.base().wrapping_add(start);
-    // SAFETY: I1, I2: `start..end` lies in the slab and above everything placed since the last
-    // reset, so no SQE that the kernel has yet to take points there. Only this thread writes.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
-    self.top = end;
-    // SAFETY: I1, I2: the bytes were written just now, and nobody else knows them before the
-    // returned borrow of the arena ends.
-    Some((to as u64, unsafe { std::slice::from_raw_parts_mut(to, bytes.len()) }))
-  }
-
-  /// Starts over. The caller has checked that the kernel took every SQE that was pushed.
-  pub fn reset(&mut self) {
-    self.top = 0;
-  }
-
-  /// Bytes in use.
-  pub fn used(&self) -> usize {
-    self.top
-  }
-
-  /// Bytes mapped.
-  pub fn bytes(&self) -> usize {
-    self.slab.len()
-  }
-
-  /// Gives the memory up without unmapping it, for a ring that did not drain (I7).
-  pub fn leak(&mut self) {
-    leak(self.slab.clone());
+    self.allocations.leak();
   }
 }
 

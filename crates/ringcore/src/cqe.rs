@@ -89,6 +89,10 @@ constants! { CQE_CONSTANTS;
   H_ARENA_KIB = 19;
   /// Header word: bytes of buffer groups, in KiB.
   H_GROUP_KIB = 24;
+  /// Header word: bytes of `buffer.alloc`, in KiB.
+  H_ALLOC_KIB = 20;
+  /// Header word: bytes of registered buffers, in KiB.
+  H_REGISTERED_KIB = 21;
   /// Mode bit: enter the kernel and reap. Without it descriptors are only taken in.
   TURN_ENTER = 1;
   /// Mode bit: park at the end if nothing is left to do.

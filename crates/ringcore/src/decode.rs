@@ -122,6 +122,10 @@ impl Border {
       let selects = to.sqe.flags as u32 & IOSQE_BUFFER_SELECT != 0;
       return if to.sqe.len == 0 || selects { Ok(()) } else { Err(libc::EINVAL) };
     }
+    if matches!(to.sqe.opcode as u32, IORING_OP_READ_FIXED | IORING_OP_WRITE_FIXED) {
+      let index = self.ring.regions.allocations.registered(id);
+      to.sqe.buf_index = index.ok_or(libc::EINVAL)?;
+    }
     let from = d[D_REGION_OFFSET as usize];
     to.sqe.addr = self.hold(to, id, from, to.sqe.len, chain)? as u64;
     Ok(())

@@ -1,6 +1,7 @@
 //! The seam: what stands below the ring, the kernel or the seeded mock of the tests.
 //! Pair: src/driver.ts
 
+use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::sqe::Sqe;
 use std::time::Duration;
@@ -75,6 +76,19 @@ pub trait Driver {
   /// IORING_REGISTER_SYNC_CANCEL of everything. Its return is no barrier (I7). False: this kernel
   /// has no such call (it came with 6.0).
   fn cancel_all(&mut self) -> bool;
+  /// Makes the table of registered buffers, empty. `Err` is the errno, here and below; EINVAL is
+  /// that of a kernel without (before 5.19), and of the mock.
+  fn register_buffers(&mut self, _count: u32) -> std::result::Result<(), i32> {
+    Err(libc::EINVAL)
+  }
+  /// Makes the table of direct descriptors, empty.
+  fn register_files(&mut self, _count: u32) -> std::result::Result<(), i32> {
+    Err(libc::EINVAL)
+  }
+  /// Puts a slab into the table, or empties the place.
+  fn set_buffer(&mut self, _index: u32, _slab: Option<&Slab>) -> std::result::Result<(), i32> {
+    Err(libc::EINVAL)
+  }
 }
 
 /// The driver of a closed ring: nothing goes in, nothing comes out.

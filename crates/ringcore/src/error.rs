@@ -40,6 +40,8 @@ pub enum Error {
   Closed,
   /// No memory for a region, or `memory_limit` reached.
   Memory { wanted: usize, limit: usize },
+  /// Memory that is registered counts against RLIMIT_MEMLOCK, whose value is `limit`.
+  Locked { wanted: usize, limit: u64 },
   /// An argument out of its range; nothing was submitted.
   Invalid(String),
 }
@@ -60,7 +62,7 @@ impl Error {
       Error::WrongRuntime => "ERR_RINGCORE_WRONG_RUNTIME",
       Error::WrongThread => "ERR_RINGCORE_WRONG_THREAD",
       Error::Closed => "ERR_RINGCORE_CLOSED",
-      Error::Memory { .. } => "ERR_RINGCORE_MEMORY",
+      Error::Memory { .. } | Error::Locked { .. } => "ERR_RINGCORE_MEMORY",
       Error::Invalid(_) => "ERR_OUT_OF_RANGE",
     }
   }
@@ -146,6 +148,11 @@ impl fmt::Display for Error {
       Error::Memory { wanted, limit } => {
         write!(f, "no memory for {wanted} more bytes of regions (limit {limit})")
       }
+      Error::Locked { wanted, limit } => write!(
+        f,
+        "{wanted} bytes cannot be registered: ENOMEM, RLIMIT_MEMLOCK is {limit} bytes. Raise \
+         `ulimit -l`, or use memory that is not registered"
+      ),
       Error::Invalid(what) => write!(f, "{what}"),
     }
   }

@@ -8,6 +8,12 @@
 //! The bytes lie in the arena, which is reset when the kernel has taken the SQ; an entry that waits
 //! in the backlog keeps them in its slot (I2).
 
+#![allow(unsafe_code)]
+
+use crate::buffer::{leak, Slab};
+use crate::error::Result;
+use std::sync::Arc;
+
 /// A pointer to be filled in when the bytes have an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patch {
@@ -110,5 +116,57 @@ pub(crate) fn patch(
         bytes[at as usize..at as usize + 8].copy_from_slice(&pointer);
       }
     }
+  }
+}
+
+/// Inputs that the kernel reads while it takes an SQE: paths, timespecs. A bump allocator that is
+/// reset when the SQ is empty, that is when the kernel's head has passed the last SQE (I2).
+pub struct Arena {
+  slab: Arc<Slab>,
+  top: usize,
+}
+
+impl Arena {
+  /// 64 KiB, enough for a full SQ of short paths; what does not fit is boxed into its slot.
+  pub fn new() -> Result<Arena> {
+    Ok(Arena { slab: Slab::new(64 << 10)?, top: 0 })
+  }
+
+  /// Copies the bytes in, 8 byte aligned, and gives them to be finished with their own address.
+  /// `None` when the arena is full.
+  pub fn place(&mut self, bytes: &[u8]) -> Option<(u64, &mut [u8])> {
+    let start = self.top;
+    let end = start.checked_add(bytes.len().next_multiple_of(8))?;
+    if end > self.slab.len() {
+      return None;
+    }
+    let to = self.slab.base().wrapping_add(start);
+    // SAFETY: I1, I2: `start..end` lies in the slab and above everything placed since the last
+    // reset, so no SQE that the kernel has yet to take points there. Only this thread writes.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    self.top = end;
+    // SAFETY: I1, I2: the bytes were written just now, and nobody else knows them before the
+    // returned borrow of the arena ends.
+    Some((to as u64, unsafe { std::slice::from_raw_parts_mut(to, bytes.len()) }))
+  }
+
+  /// Starts over. The caller has checked that the kernel took every SQE that was pushed.
+  pub fn reset(&mut self) {
+    self.top = 0;
+  }
+
+  /// Bytes in use.
+  pub fn used(&self) -> usize {
+    self.top
+  }
+
+  /// Bytes mapped.
+  pub fn bytes(&self) -> usize {
+    self.slab.len()
+  }
+
+  /// Gives the memory up without unmapping it, for a ring that did not drain (I7).
+  pub fn leak(&mut self) {
+    leak(self.slab.clone());
   }
 }

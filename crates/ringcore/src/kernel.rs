@@ -2,8 +2,10 @@
 //! Pair: src/kernel.ts
 #![allow(unsafe_code)]
 
+use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::error::{Error, Result};
+use crate::register;
 use crate::ring::{Driver, Wait};
 use crate::setup::{blame, check, errno_of, limit_workers, refusal_of, restrict};
 pub use crate::setup::{setup, step_down, Options, RingFd, SetupFlags};
@@ -18,7 +20,7 @@ use std::time::Duration;
 // PAIR: Kernel
 /// The kernel's ring, its eventfd, and what it was made with.
 pub struct Kernel {
-  ring: IoUring,
+  pub(crate) ring: IoUring,
   eventfd: OwnedFd,
   flags: SetupFlags,
   /// Entries since the last submit: what a polling thread has not been told of.
@@ -302,6 +304,18 @@ impl Driver for Kernel {
   fn unregister_group(&mut self, id: u16) {
     // Its only errors say that there is no such group.
     let _ = self.ring.submitter().unregister_buf_ring(id);
+  }
+
+  fn register_buffers(&mut self, count: u32) -> std::result::Result<(), i32> {
+    register::buffers(&self.ring, count)
+  }
+
+  fn register_files(&mut self, count: u32) -> std::result::Result<(), i32> {
+    register::files(&self.ring, count)
+  }
+
+  fn set_buffer(&mut self, index: u32, slab: Option<&Slab>) -> std::result::Result<(), i32> {
+    register::buffer(&self.ring, index, slab)
   }
 }
 

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+pub mod alloc;
 mod backlog;
 pub mod border;
 pub mod buffer;
@@ -14,6 +15,7 @@ pub mod chain;
 pub mod constants;
 pub mod cqe;
 mod decode;
+pub mod direct;
 pub mod driver;
 pub mod error;
 pub mod executor;
@@ -27,6 +29,7 @@ pub mod op;
 pub mod ops;
 pub mod probe;
 pub mod reactor;
+mod register;
 pub mod ring;
 pub mod runtime;
 mod settle;
@@ -41,6 +44,7 @@ pub mod task;
 pub mod timer;
 pub mod wake;
 
+pub use direct::Direct;
 pub use error::{Error, Result};
 pub use join::{all, race};
 pub use probe::probe;

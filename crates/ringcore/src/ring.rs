@@ -10,17 +10,22 @@
 //!            reap: CQEs, generation checked (I4) <─────────── kernel
 //! ```
 
+use crate::alloc::BufferTable;
 use crate::buffer::{Arena, Regions};
 use crate::cqe::Cqe;
+use crate::direct::Directs;
 use crate::driver::Closed;
 pub use crate::driver::{Driver, Wait};
 use crate::error::Result;
 use crate::group::Groups;
 pub use crate::input::{Input, Patch};
+pub(crate) use crate::settle::cancel_sqe;
+pub use crate::settle::close_now;
 use crate::setup::Allow;
 use crate::slot::{Held, Key, Lifecycle, Owner, Slots, OWNER_RING};
-use crate::sqe::{Sqe, ERRNO_NOT_ALLOWED, IORING_OP_ASYNC_CANCEL};
+use crate::sqe::{Sqe, ERRNO_NOT_ALLOWED};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A completion whose slot was found: who learns of it, and what the kernel said.
@@ -64,6 +69,8 @@ impl Entry {
 
 /// user_data of a cancel or a close that the ring sent itself.
 pub(crate) const OWN: u64 = OWNER_RING;
+/// user_data of a close of a direct descriptor that the ring sent itself, with its slot.
+pub(crate) const OWNER_DIRECT: u64 = OWNER_RING | 1 << 62;
 /// user_data of the read that a wake-up from another thread completes.
 pub(crate) const OWN_WAKE: u64 = OWNER_RING | 1;
 
@@ -80,6 +87,10 @@ pub struct Ring {
   pub(crate) arena: Arena,
   pub regions: Regions,
   pub groups: Groups,
+  pub(crate) buffers: BufferTable,
+  pub(crate) directs: Directs,
+  /// Tells what belongs to this ring from what belongs to others.
+  pub(crate) serial: u32,
   pub stats: Stats,
   /// Inline bytes in the SQ since the kernel last emptied it.
   pub(crate) enter_bytes: usize,
@@ -105,6 +116,7 @@ pub struct Ring {
 impl Ring {
   /// A ring over a driver; regions take at most `memory_limit` bytes.
   pub fn new(driver: Box<dyn Driver>, memory_limit: usize) -> Result<Ring> {
+    static RINGS: AtomicU32 = AtomicU32::new(1);
     let polled = driver.polled();
     Ok(Ring {
       driver,
@@ -115,6 +127,9 @@ impl Ring {
       arena: Arena::new()?,
       regions: Regions::new(memory_limit),
       groups: Groups::default(),
+      buffers: BufferTable::default(),
+      directs: Directs::default(),
+      serial: RINGS.fetch_add(1, Ordering::Relaxed),
       stats: Stats::default(),
       enter_bytes: 0,
       entered_bytes: 0,
@@ -134,10 +149,10 @@ impl Ring {
   pub fn push(&mut self, mut entry: Entry) -> Key {
     let opcode = entry.sqe.opcode as u32;
     if !self.allows(opcode) {
-      let key = self.slots.insert(entry.owner, entry.held, false);
-      self.in_flight += 1;
-      self.finish_locally(key, -((ERRNO_NOT_ALLOWED + opcode) as i32));
-      return key;
+      return self.refuse(entry, (ERRNO_NOT_ALLOWED + opcode) as i32);
+    }
+    if let Some(errno) = self.refuses(&entry.sqe) {
+      return self.refuse(entry, errno);
     }
     let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(entry.inline_bytes());
     let (key, goes) = self.accept(&mut entry, direct);
@@ -150,6 +165,9 @@ impl Ring {
   // PAIR: Ring.pushChain
   /// Takes a chain: into the SQ in one piece, or into the backlog. All but the last are linked.
   pub fn push_chain(&mut self, entries: Vec<Entry>) -> Vec<Key> {
+    if entries.iter().any(|entry| self.refuses(&entry.sqe).is_some()) {
+      return self.refuse_chain(entries);
+    }
     let idle = self.own.is_empty() && self.backlog.is_empty();
     let bytes = entries.iter().map(Entry::inline_bytes).sum();
     let direct = idle && self.driver.room() >= entries.len() && self.affords(bytes);
@@ -217,6 +235,8 @@ impl Ring {
     if self.fatal.is_some() {
       return;
     }
+    self.unregister();
+    self.reclaim();
     self.fill();
     if self.polled && self.waits() {
       match self.driver.make_room() {
@@ -304,6 +324,7 @@ impl Ring {
   /// Work that needs another submit or reap.
   pub fn more(&self) -> bool {
     let waiting = self.waits() || self.driver.queued() > 0;
+    let waiting = waiting || (!self.closed && self.directs.waiting());
     !self.local.is_empty() || (self.fatal.is_none() && waiting)
   }
 
@@ -379,18 +400,4 @@ impl Drop for Ring {
       self.close(Duration::from_millis(500), &mut Vec::new());
     }
   }
-}
-
-/// The entry that cancels a target by its user_data.
-pub(crate) fn cancel_sqe(target: u64, user_data: u64) -> Sqe {
-  let opcode = IORING_OP_ASYNC_CANCEL as u8;
-  Sqe { opcode, fd: -1, addr: target, user_data, ..Sqe::default() }
-}
-
-/// close(2) on this thread, for the moments when the ring cannot.
-#[allow(unsafe_code)]
-pub fn close_now(fd: i32) {
-  // SAFETY: I3: the descriptor came as the result of an operation that nobody can receive, so
-  // nobody else knows its number.
-  unsafe { libc::close(fd) };
 }

@@ -76,6 +76,11 @@ impl Runtime {
     self.executor.reactor.borrow().ring.in_flight()
   }
 
+  /// Direct descriptors that are not free.
+  pub fn directs(&self) -> usize {
+    self.executor.reactor.borrow().ring.directs()
+  }
+
   // PAIR: Runtime.close
   /// Aborts all tasks and closes the ring (I7). `Drop` does the same.
   pub fn close(&self) -> bool {

@@ -4,9 +4,9 @@
 use crate::cqe::{Cqe, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
 use crate::decode::received;
 use crate::driver::Wait;
-use crate::ring::{cancel_sqe, close_now, Event, Ring, OWN, OWN_WAKE};
+use crate::ring::{Entry, Event, Ring, OWN, OWNER_DIRECT, OWN_WAKE};
 use crate::slot::{Held, Key, Lifecycle, Owner, Shot};
-use crate::sqe::{Sqe, IORING_OP_CLOSE};
+use crate::sqe::{Sqe, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
 use std::time::{Duration, Instant};
 
 impl Ring {
@@ -60,6 +60,23 @@ impl Ring {
     self.local.push_back(Event { key, owner, res, flags: 0, opens: false, message: None });
   }
 
+  /// An operation that may not go to the kernel.
+  pub(crate) fn refuse(&mut self, entry: Entry, errno: i32) -> Key {
+    let key = self.slots.insert(entry.owner, entry.held, false);
+    self.in_flight += 1;
+    self.finish_locally(key, -errno);
+    key
+  }
+
+  /// A chain with one of those: its own errno, and ECANCELED beside it.
+  pub(crate) fn refuse_chain(&mut self, entries: Vec<Entry>) -> Vec<Key> {
+    let refuse = |entry: Entry| {
+      let errno = self.refuses(&entry.sqe).unwrap_or(libc::ECANCELED);
+      self.refuse(entry, errno)
+    };
+    entries.into_iter().map(refuse).collect()
+  }
+
   /// Closes a descriptor that nobody received, without blocking this thread.
   pub fn close_fd(&mut self, fd: i32) {
     if self.closed || self.fatal.is_some() {
@@ -76,6 +93,9 @@ impl Ring {
     let Some(key) = Key::of(cqe.user_data) else {
       self.own_in_flight -= last as usize;
       self.woken |= cqe.user_data == OWN_WAKE;
+      if cqe.user_data & OWNER_DIRECT == OWNER_DIRECT {
+        self.free_direct(cqe.user_data as u32);
+      }
       return;
     };
     let turn = self.stats.turns;
@@ -115,6 +135,7 @@ impl Ring {
       message.into_iter().for_each(|region| self.close_received(region));
     }
     if last {
+      self.end_direct(key, cqe.res);
       self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     }
     if abandoned {
@@ -163,6 +184,7 @@ impl Ring {
   pub(crate) fn finish_locally(&mut self, key: Key, res: i32) {
     let slot = self.slots.get(key).expect("the caller found it");
     let (owner, abandoned) = (slot.owner, matches!(slot.lifecycle, Lifecycle::Abandoned));
+    self.end_direct(key, res);
     self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     if !abandoned {
       self.local.push_back(Event { key, owner, res, flags: 0, opens: false, message: None });
@@ -176,7 +198,7 @@ impl Ring {
     self.backlog.clear();
     // What the ring owes is done without it (I3).
     for sqe in std::mem::take(&mut self.own) {
-      if sqe.opcode as u32 == IORING_OP_CLOSE {
+      if sqe.opcode as u32 == IORING_OP_CLOSE && sqe.file_index == 0 {
         close_now(sqe.fd);
       }
     }
@@ -257,4 +279,18 @@ impl Ring {
   pub fn woken(&self) -> bool {
     self.woken
   }
+}
+
+/// The entry that cancels a target by its user_data.
+pub(crate) fn cancel_sqe(target: u64, user_data: u64) -> Sqe {
+  let opcode = IORING_OP_ASYNC_CANCEL as u8;
+  Sqe { opcode, fd: -1, addr: target, user_data, ..Sqe::default() }
+}
+
+/// close(2) on this thread, for the moments when the ring cannot.
+#[allow(unsafe_code)]
+pub fn close_now(fd: i32) {
+  // SAFETY: I3: the descriptor came as the result of an operation that nobody can receive, so
+  // nobody else knows its number.
+  unsafe { libc::close(fd) };
 }

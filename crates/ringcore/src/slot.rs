@@ -87,6 +87,8 @@ pub struct Slot {
   pub zero_copy: bool,
   /// The result of a send_zc whose notification has not come.
   pub sent: i32,
+  /// Direct slots that it names, plus 1.
+  pub direct: [u32; 2],
   /// The turn that handed it to the kernel, for the inline statistic.
   pub turn: u32,
   occupied: bool,
@@ -149,6 +151,7 @@ impl Slots {
       ended: 0,
       zero_copy: false,
       sent: 0,
+      direct: [0, 0],
       turn: 0,
       occupied: true,
     };

@@ -61,6 +61,14 @@ impl Sqe {
     unsafe { &*(self as *const Sqe).cast::<squeue::Entry>() }
   }
 
+  /// Says which ring knows what it names by an index: `resv` carries that until the ring has looked
+  /// and cleared it. Two rings at once are none.
+  pub(crate) fn for_ring(self, ring: u32) -> Sqe {
+    let before = (self.resv >> 32) as u32;
+    let named = if before == 0 || before == ring { ring } else { u32::MAX };
+    Sqe { resv: ((named as u64) << 32) | (self.resv & 0xffff_ffff), ..self }
+  }
+
   /// Bytes that the kernel would move on the calling thread if this completes inline. One enter
   /// cannot be interrupted, so the ring caps their sum (I8). A vector's lengths are in its input.
   pub fn inline_bytes(&self, input: Option<&[u8]>) -> usize {
@@ -231,6 +239,8 @@ constants! { SQE_CONSTANTS;
   /// One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
   /// its length bounds how long teardown waits (I7).
   MAX_TRANSFER = 1 << 20;
+  /// Most bytes that one system call of Linux moves; memory of `buffer.alloc` may be as long.
+  LONGEST_TRANSFER = 0x7fff_f000;
   /// Reads longer than this go to io-wq: a cached read runs on the calling thread (I8).
   INLINE_READ = 256 << 10;
   /// Words (u32) in a descriptor.
@@ -294,6 +304,14 @@ constants! { SQE_CONSTANTS;
   ERRNO_UNSUPPORTED_OP = 4000;
   /// With the opcode added, as a negative result: the operation is not in the ring's allow list.
   ERRNO_NOT_ALLOWED = 4096;
+  /// Region ids from here on are memory of `buffer.alloc`, which several operations may name.
+  FIRST_ALLOCATED = 1 << 29;
+  /// Places in the ring's table of registered buffers.
+  BUFFER_SLOTS = 1024;
+  /// Slots in the ring's table of direct descriptors, or as many as RLIMIT_NOFILE allows.
+  DIRECT_SLOTS = 1024;
+  /// As a negative result: memory or a handle of another runtime.
+  ERRNO_WRONG_RUNTIME = 4001;
   /// In `D_REGION`: the operation moves no bytes.
   NO_REGION = 0xffff_ffff;
   /// In `D_TICKET`: nobody waits for the completion.

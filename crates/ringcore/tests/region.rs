@@ -34,6 +34,32 @@ fn growing_beyond_the_limit_is_an_error_at_the_call() {
   assert_eq!(regions.bytes(), 1 << 20);
 }
 
+#[test]
+fn a_free_slab_is_given_back_and_its_ids_are_used_again() {
+  let mut regions = Regions::new(3 << 20);
+  let (small, large) = (regions.grow(0).unwrap(), regions.grow(5).unwrap());
+  let other = regions.grow(0).unwrap();
+  let id = small.first + 3;
+  regions.hold(id, 0, 10).unwrap();
+  assert_eq!(regions.shrink(small.first), 0, "the kernel holds one of its regions");
+  assert_eq!(regions.shrink(id), 0, "it is not the first of a slab");
+  assert_eq!(regions.shrink(u32::MAX), 0);
+  regions.release(id);
+  let before = regions.bytes();
+  assert_eq!(regions.shrink(small.first), 64 << 10);
+  assert_eq!(regions.shrink(small.first), 0, "it is gone already");
+  assert_eq!(regions.bytes(), before - (64 << 10));
+  assert!(regions.hold(id, 0, 0).is_none(), "nobody may use it");
+  assert!(regions.hold(other.first, 0, 512).is_some(), "its neighbours are untouched");
+  assert!(regions.hold(large.first, 0, 1).is_some());
+  let again = regions.grow(0).unwrap();
+  assert_eq!((again.first, again.count), (small.first, small.count));
+  let address = regions.hold(id, 0, 512).unwrap() as usize;
+  let base = again.slab.base() as usize;
+  assert!(address >= base && address < base + again.slab.len(), "in the new slab");
+  assert_eq!(regions.grow(0).unwrap().first, large.first + large.count + other.count);
+}
+
 proptest! {
   #![proptest_config(ProptestConfig {
     failure_persistence: None, ..ProptestConfig::with_cases(64)

@@ -1,6 +1,7 @@
 //! Operations as plain fields: most opcodes move no bytes and differ in numbers only.
 //! Pair: src/ops/fields.ts
 
+use crate::direct::{Direct, DirectId};
 use crate::error::{errno_error, Error, Result};
 use crate::input::Input;
 use crate::op::{Op, Operation};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn count(res: i32, syscall: &'static str) -> Result<usize> {
   match res {
     -125 => Err(Error::Abort),
+    _ if res == -(ERRNO_WRONG_RUNTIME as i32) => Err(Error::WrongRuntime),
     _ if res < 0 => Err(errno_error(-res, syscall)),
     _ => Ok(res as usize),
   }
@@ -25,12 +27,18 @@ const _: () = assert!(libc::ECANCELED == 125);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fd {
   Raw(i32),
-  Direct(u32),
+  Direct(DirectId),
 }
 
 impl From<i32> for Fd {
   fn from(fd: i32) -> Fd {
     Fd::Raw(fd)
+  }
+}
+
+impl From<&Direct> for Fd {
+  fn from(direct: &Direct) -> Fd {
+    Fd::Direct(direct.id())
   }
 }
 
@@ -40,20 +48,32 @@ impl Fd {
     let opcode = opcode as u8;
     match self {
       Fd::Raw(fd) => Sqe { opcode, fd, ..Sqe::default() },
-      Fd::Direct(slot) => {
-        Sqe { opcode, flags: IOSQE_FIXED_FILE as u8, fd: slot as i32, ..Sqe::default() }
+      Fd::Direct(id) => {
+        let (flags, fd) = (IOSQE_FIXED_FILE as u8, id.slot() as i32);
+        id.claim(Sqe { opcode, flags, fd, ..Sqe::default() })
       }
     }
   }
 }
 
 impl Fd {
+  /// An entry that closes it, or fills its slot; a slot stands in `file_index` then.
+  pub(crate) fn target(self, opcode: u32) -> Sqe {
+    match self {
+      Fd::Raw(fd) => Fd::Raw(fd).on(opcode),
+      Fd::Direct(id) => {
+        let file_index = id.slot() + 1;
+        id.claim(Sqe { opcode: opcode as u8, file_index, ..Sqe::default() })
+      }
+    }
+  }
+
   /// The cancel of everything on it. Its `fd` is a descriptor or, by a flag, a slot.
   pub(crate) fn cancelled(self) -> Sqe {
     let all = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
     let (fd, op_flags) = match self {
       Fd::Raw(fd) => (fd, all),
-      Fd::Direct(slot) => (slot as i32, all | IORING_ASYNC_CANCEL_FD_FIXED),
+      Fd::Direct(id) => (id.slot() as i32, all | IORING_ASYNC_CANCEL_FD_FIXED),
     };
     Sqe { op_flags, ..Fd::Raw(fd).on(IORING_OP_ASYNC_CANCEL) }
   }

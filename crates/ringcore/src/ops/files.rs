@@ -3,6 +3,7 @@
 
 use super::fields::{count, nothing, Fd, Fields};
 use super::vectors::{large, VectorOp};
+use crate::alloc::FixedBuf;
 use crate::buffer::IoBuf;
 use crate::error::{Error, Result};
 use crate::input::Input;
@@ -49,7 +50,7 @@ impl<B: IoBuf> Operation for TransferOp<B> {
   type Output = BufResult<usize, B>;
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Input>)> {
-    let len = self.buffer.length().min(MAX_TRANSFER as usize) as u32;
+    let len = self.buffer.length().min(self.buffer.longest()) as u32;
     let flags = self.sqe.flags | large(&self.sqe, len);
     let off = std::mem::replace(&mut self.offset, Ok(0))?;
     Ok((Sqe { addr: self.buffer.address() as u64, len, off, flags, ..self.sqe }, None))
@@ -191,7 +192,7 @@ fn through(from: Fd, flags: u32, entry: Sqe) -> Sqe {
   const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
   let (file_index, direct) = match from {
     Fd::Raw(fd) => (fd as u32, 0),
-    Fd::Direct(slot) => (slot, SPLICE_F_FD_IN_FIXED),
+    Fd::Direct(id) => (id.slot(), SPLICE_F_FD_IN_FIXED),
   };
   Sqe { file_index, op_flags: flags | direct, ..entry }
 }
@@ -202,10 +203,44 @@ fn lengths<const N: usize>(words: [u64; N]) -> Result<Option<Input>> {
   Ok(None)
 }
 
+// PAIR: readFixed
+/// The same into registered memory, which the kernel need not look up.
+///
+/// Man: io_uring_prep_read_fixed(3), pread(2). Kernel: 5.19 with this table.
+pub fn read_fixed(
+  fd: impl Into<Fd>,
+  buffer: FixedBuf,
+  offset: Option<u64>,
+) -> Op<TransferOp<FixedBuf>> {
+  let sqe = of(&buffer, fd.into().on(IORING_OP_READ_FIXED));
+  TransferOp::op(sqe, offset, buffer, "read")
+}
+
+// PAIR: writeFixed
+/// Writes registered memory at `offset`. The count may be short.
+///
+/// Man: io_uring_prep_write_fixed(3), pwrite(2). Kernel: 5.19 with this table.
+pub fn write_fixed(
+  fd: impl Into<Fd>,
+  buffer: FixedBuf,
+  offset: Option<u64>,
+) -> Op<TransferOp<FixedBuf>> {
+  let sqe = of(&buffer, fd.into().on(IORING_OP_WRITE_FIXED));
+  TransferOp::op(sqe, offset, buffer, "write")
+}
+
+/// The entry with the buffer's index, and the ring that knows it.
+fn of(buffer: &FixedBuf, sqe: Sqe) -> Sqe {
+  let Some((index, ring)) = buffer.index() else {
+    return sqe;
+  };
+  Sqe { buf_index: index, ..sqe.for_ring(ring) }
+}
+
 // PAIR: close
-/// Closes a descriptor. Whatever the result, the number is no longer the caller's.
+/// Closes a descriptor, or a direct one. Whatever the result, it is no longer the caller's.
 ///
 /// Man: io_uring_prep_close(3), close(2). Kernel: 5.6.
-pub fn close(fd: i32) -> Op<Fields<()>> {
-  Fields::op(Fd::Raw(fd).on(IORING_OP_CLOSE), "close", nothing)
+pub fn close(fd: impl Into<Fd>) -> Op<Fields<()>> {
+  Fields::op(fd.into().target(IORING_OP_CLOSE), "close", nothing)
 }

@@ -12,8 +12,9 @@ pub mod sockets;
 pub mod streams;
 pub mod vectors;
 
+pub use crate::direct::direct;
 pub use basic::*;
-pub use fields::Fd;
+pub use fields::{Fd, Fields};
 pub use files::*;
 pub use messages::*;
 pub use paths::*;

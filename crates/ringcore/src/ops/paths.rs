@@ -2,6 +2,7 @@
 //! Pair: src/ops/paths.ts
 
 use super::fields::{c_path, count, nothing, Fd, Fields};
+use crate::direct::Direct;
 use crate::error::{Error, Result};
 use crate::input::{Input, Patch};
 use crate::op::{Op, Operation};
@@ -185,4 +186,22 @@ pub fn linkat(
   let sqe = Sqe { len: to_dirfd as u32, op_flags: flags as u32, ..entry };
   let paths = (Some(from.into()), Some(to.into()));
   Fields::with(sqe, two_paths(from, to), "link", paths, nothing)
+}
+
+// PAIR: only-rust openatDirect -- TypeScript passes { direct } to op.openat
+/// The same into a slot of the ring's table, without a descriptor of the process and without
+/// O_CLOEXEC. What fails leaves the slot as it was.
+///
+/// Man: io_uring_prep_openat_direct(3), openat(2). Kernel: 5.19.
+pub fn openat_direct(
+  dirfd: i32,
+  path: impl AsRef<Path>,
+  flags: i32,
+  mode: u32,
+  direct: &Direct,
+) -> Op<Fields<()>> {
+  let path = path.as_ref();
+  let sqe = Fd::from(direct).target(IORING_OP_OPENAT);
+  let sqe = Sqe { fd: dirfd, len: mode, op_flags: (flags & !libc::O_CLOEXEC) as u32, ..sqe };
+  Fields::with(sqe, path_input(path), "open", (Some(path.into()), None), nothing)
 }

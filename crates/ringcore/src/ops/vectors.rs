@@ -14,13 +14,14 @@ use std::any::Any;
 /// The kernel refuses more buffers than this (UIO_MAXIOV).
 const IOV_MAX: usize = 1024;
 
-/// A cached read runs on the calling thread: long ones go to io-wq (I8), which would wait where
-/// RWF_NOWAIT forbids it.
+/// A cached read runs on the calling thread, and so may a write beyond what is copied: long ones go
+/// to io-wq (I8), which would wait where RWF_NOWAIT forbids it.
 pub(crate) fn large(sqe: &Sqe, bytes: u32) -> u8 {
   let opcode = sqe.opcode as u32;
   let reads = matches!(opcode, IORING_OP_READ | IORING_OP_READ_FIXED | IORING_OP_READV);
+  let writes = matches!(opcode, IORING_OP_WRITE | IORING_OP_WRITE_FIXED | IORING_OP_WRITEV);
   let waits = sqe.op_flags & libc::RWF_NOWAIT as u32 == 0;
-  if reads && waits && bytes > INLINE_READ {
+  if waits && (reads && bytes > INLINE_READ || writes && bytes > MAX_TRANSFER) {
     IOSQE_ASYNC as u8
   } else {
     0
