@@ -8,7 +8,14 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { unsupportedError } from '../src/error.ts';
 import { constants, type Op, type OpOptions, type Runtime } from '../src/index.ts';
-import { IORING_OP_READV } from '../src/sqe.ts';
+import { large } from '../src/ops/vectors.ts';
+import {
+  INLINE_READ,
+  IORING_OP_READ,
+  IORING_OP_READV,
+  IORING_OP_WRITEV,
+  IOSQE_ASYNC,
+} from '../src/sqe.ts';
 import { alike, failure, folder, many, pipe, runtime, settle, until } from './support.ts';
 
 const NO_FD = 0x7ffffff;
@@ -433,6 +440,17 @@ test('constants are frozen and named as in the kernel', (t) => {
   t.is(constants.RWF_NOWAIT, 8);
   t.is(constants.AT_FDCWD, -100);
   t.is(constants.STATX_BASIC_STATS, 0x7ff);
+});
+
+// PAIR: only-typescript -- in Rust it is the test beside the function, in ops/vectors.rs
+test('long reads leave the thread unless they must not wait', (t) => {
+  const { RWF_NOWAIT, RWF_HIPRI } = constants;
+  t.is(large(IORING_OP_READ, 0, INLINE_READ + 1), IOSQE_ASYNC);
+  t.is(large(IORING_OP_READV, 0, INLINE_READ + 1), IOSQE_ASYNC);
+  t.is(large(IORING_OP_READV, 0, INLINE_READ), 0);
+  t.is(large(IORING_OP_READ, RWF_NOWAIT, INLINE_READ + 1), 0);
+  t.is(large(IORING_OP_READV, RWF_NOWAIT | RWF_HIPRI, INLINE_READ + 1), 0);
+  t.is(large(IORING_OP_WRITEV, 0, INLINE_READ + 1), 0);
 });
 
 // PAIR: only-typescript -- in Rust the border answers it, see tests/border.rs

@@ -89,3 +89,24 @@ impl<B: IoBuf> Operation for VectorOp<B> {
     Some(Box::new(std::mem::take(&mut self.buffers)))
   }
 }
+
+#[cfg(test)]
+mod tests {
+  use super::*;
+
+  #[test]
+  fn long_reads_leave_the_thread_unless_they_must_not_wait() {
+    let nowait = libc::RWF_NOWAIT as u32;
+    for (opcode, op_flags, bytes, leaves) in [
+      (IORING_OP_READ, 0, INLINE_READ + 1, true),
+      (IORING_OP_READV, 0, INLINE_READ + 1, true),
+      (IORING_OP_READV, 0, INLINE_READ, false),
+      (IORING_OP_READ, nowait, INLINE_READ + 1, false),
+      (IORING_OP_READV, nowait | 1, INLINE_READ + 1, false),
+      (IORING_OP_WRITEV, 0, INLINE_READ + 1, false),
+    ] {
+      let sqe = Sqe { opcode: opcode as u8, op_flags, ..Sqe::default() };
+      assert_eq!(large(&sqe, bytes) as u32 == IOSQE_ASYNC, leaves, "{opcode} {op_flags} {bytes}");
+    }
+  }
+}
