@@ -90,3 +90,52 @@ test('a read loses against the clock or wins against it', async (t) => {
     t.is(spoken.status, 0, `${name}: ${spoken.stderr}`);
   }
 });
+
+test('registered buffers bring the bytes of a file', async (t) => {
+  for (const size of [0, 1, 65_536, 262_144, 600_001]) {
+    const bytes = randomBytes(size);
+    const path = join(dir, `fixed-${size}`);
+    writeFileSync(path, bytes);
+    const sum = bytes.reduce((all, byte) => all + byte, 0);
+    for (const [name, command, args] of programs(t, 'fixed_buffers')) {
+      const ran = await run(command, [...args, path]);
+      t.is(ran.stdout.toString(), `${size} bytes, sum ${sum}\n`, `${name}: ${ran.stderr}`);
+      t.is(ran.status, 0, name);
+    }
+  }
+  for (const [name, command, args] of programs(t, 'fixed_buffers')) {
+    t.is((await run(command, [...args, join(dir, 'missing')])).status, 1, name);
+    t.is((await run(command, args)).status, 2, name);
+  }
+});
+
+test('the benchmark of buffers says what a read costs into each kind', async (t) => {
+  const path = join(dir, 'bench');
+  writeFileSync(path, randomBytes(4096 * 1000));
+  const ring = (first: string) => [first, 'in place', 'registered'];
+  const kinds = [ring('copied'), ring('owned'), ['node:fs'], ['pread']];
+  for (const [i, [name, command, args]] of programs(t, 'fixed_buffer_bench').entries()) {
+    const ran = await run(command, [...args, path, '500']);
+    const lines = ran.stdout.toString().trimEnd().split('\n');
+    const found = lines.map((line) => /^(.{10}) (\d+\.\d{3}) us a read$/.exec(line));
+    t.deepEqual(
+      found.map((each) => each?.[1]?.trimEnd()),
+      kinds[i],
+      `${name}: ${ran.stderr}`,
+    );
+    t.true(
+      found.every((each) => Number(each?.[2]) > 0),
+      name,
+    );
+    t.is((await run(command, [...args, path, '1'])).status, 2, name);
+  }
+});
+
+test('one accept brings every connection', async (t) => {
+  for (const [name, command, args] of programs(t, 'multishot_accept')) {
+    const ran = await run(command, [...args, '200']);
+    t.is(ran.stdout.toString(), '200 connections\n', `${name}: ${ran.stderr}`);
+    t.is(ran.status, 0, name);
+    t.is((await run(command, [...args, 'many'])).status, 2, name);
+  }
+});

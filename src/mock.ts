@@ -9,11 +9,9 @@ import { classBytes, type Growth } from './buffer.ts';
 import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
-import { type Region, type Taken, World } from './world.ts';
+import { RARE, type Region, type Taken, World } from './world.ts';
 
 const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, EOPNOTSUPP, ECANCELED] = [4, 9, 11, 16, 22, 95, 125];
-/** Words that TypeScript writes when it needs them only. */
-const RARE = [S.D_IOPRIO, S.D_WORD2, S.D_INPUT, S.D_INPUT_LENGTH, S.D_FILE_INDEX];
 const MAX_TICKET = 1 << 24;
 /** The ring's own eventfd, which close refuses. */
 const PROTECTED = 999_999;

@@ -7,6 +7,15 @@ import * as S from './sqe.ts';
 
 const [ENOENT, EIO, EBADF, ETIME, EALREADY, ECANCELED] = [2, 5, 9, 62, 114, 125];
 
+/** Words that TypeScript writes when it needs them only. */
+export const RARE: readonly number[] = [
+  S.D_IOPRIO,
+  S.D_WORD2,
+  S.D_INPUT,
+  S.D_INPUT_LENGTH,
+  S.D_FILE_INDEX,
+];
+
 /** A piece of memory that the kernel may hold. */
 export interface Region {
   readonly view: Uint8Array;

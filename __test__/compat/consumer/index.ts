@@ -7,24 +7,31 @@ import {
   type AcceptOptions,
   type Address,
   type AddressLike,
+  type AllocOptions,
   AT_FDCWD,
   type Awaitable,
   all,
+  type BufferGroup,
+  type Buffers,
   type Chain,
   Context,
   constants,
   DetachedError,
+  Direct,
   type Fd,
   Future,
   fromPromise,
   future,
+  type GroupOptions,
   type InetAddress,
   JoinHandle,
+  type Lent,
   type Limited,
   type Linkable,
   type LinkedValues,
   type MaxWorkers,
   type MessageOptions,
+  buffer as memory,
   type NopOptions,
   type Op,
   type OpenHow,
@@ -49,6 +56,7 @@ import {
   type Stats,
   type Statx,
   type StatxOptions,
+  Stream,
   type SystemError,
   sleep,
   spawn,
@@ -194,6 +202,28 @@ export async function sockets(fd: Fd, text: Uint8Array): Promise<Address | undef
   // @ts-expect-error -- a port is a number
   op.connect(made, { address: '::1', port: '80' });
   return accepted.address ?? got.address;
+}
+
+export async function owned(fd: Fd): Promise<Stream<number>> {
+  const buffers: Buffers = memory;
+  const align: AllocOptions = { align: 4096, registered: true };
+  const bytes: Uint8Array = buffers.alloc(1 << 21, align);
+  await op.readFixed(fd, bytes, 0);
+  const sizes: GroupOptions = { count: 8, size: 4096 };
+  const group: BufferGroup = buffers.provide(sizes);
+  const lent: Lent | undefined = await op.recvMultishot(fd, group, { lend: true }).next();
+  lent?.release();
+  const direct: Direct = op.direct();
+  await op.link(
+    op.openat(AT_FDCWD, 'a', 0, 0, { direct }),
+    op.read(direct, bytes),
+    op.close(direct),
+  );
+  const connections: Stream<number> = op.acceptMultishot(fd);
+  for await (const each of connections) same<typeof each, number>(true);
+  return direct instanceof Direct && connections instanceof Stream
+    ? connections
+    : op.pollMultishot(fd, 1);
 }
 
 export async function chains(fd: Fd, path: PathLike): Promise<void> {

@@ -24,6 +24,11 @@ pub(crate) fn linked(sqe: &Sqe) -> bool {
 }
 
 impl Ring {
+  /// Inline bytes of the last submit (I8).
+  pub fn entered_bytes(&self) -> usize {
+    self.entered_bytes
+  }
+
   /// Most members that a chain may have.
   pub fn longest_chain(&self) -> usize {
     self.driver.capacity()

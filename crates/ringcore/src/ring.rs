@@ -348,11 +348,6 @@ impl Ring {
     self.stalled
   }
 
-  /// Inline bytes of the last submit (I8).
-  pub fn entered_bytes(&self) -> usize {
-    self.entered_bytes
-  }
-
   /// The errno that ended the ring.
   pub fn fatal(&self) -> Option<i32> {
     self.fatal
