@@ -333,3 +333,26 @@ test('a runtime that closes takes its slots with it', async (t) => {
   t.throws(() => rt.op.direct(), { code: 'ERR_RINGCORE_CLOSED' });
   t.like(await failure(rt.op.read(direct, new Uint8Array(1))), { code: 'ERR_RINGCORE_CLOSED' });
 });
+
+// PAIR: only-typescript -- in Rust one type, Fd, is what every operation takes
+test('every operation on an open file takes a slot', async (t) => {
+  const rt = await runtime(t);
+  const [path] = files(t);
+  const direct = rt.op.direct();
+  await open(rt, path, direct);
+  t.is(await rt.op.writev(direct, [Buffer.from('one '), Buffer.from('two')], 0), 7);
+  const parts = [Buffer.alloc(4), Buffer.alloc(3)];
+  t.is(await rt.op.readv(direct, parts, 0), 7);
+  t.is(Buffer.concat(parts).toString(), 'one two');
+  await rt.op.fsync(direct);
+  await rt.op.fdatasync(direct);
+  await rt.op.fadvise(direct, 0, 0, 0);
+  await rt.op.fallocate(direct, 0, 0, 300);
+  await rt.op.ftruncate(direct, 7);
+  t.is(readFileSync(path, 'utf8'), 'one two');
+  t.is((await failure(rt.op.listen(direct))).code, 'ENOTSOCK');
+  t.is((await failure(rt.op.shutdown(direct, 0))).code, 'ENOTSOCK');
+  await rt.op.close(direct);
+  t.throws(() => rt.op.fsync(direct), { code: 'EBADF' });
+  await unused(rt);
+});

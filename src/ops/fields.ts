@@ -2,6 +2,7 @@
 // Pair: crates/ringcore/src/ops/fields.rs
 
 import { high, low } from '../border.ts';
+import { checkFd } from '../check.ts';
 import { Direct } from '../direct.ts';
 import { errnoError } from '../error.ts';
 import { type Fd, Op, type OpOptions } from '../op.ts';
@@ -128,6 +129,11 @@ export class FieldsOp<T> extends Op<T> {
     const written = this.fields.output === undefined ? undefined : ring.regions.views[this.region];
     return this.read(res, written ?? NUL);
   }
+}
+
+/** A descriptor among the fields: a number that was checked, or a slot. */
+export function fdField(fd: Fd): Fd {
+  return fd instanceof Direct ? fd : checkFd(fd);
 }
 
 /** The result of an operation that has none. */

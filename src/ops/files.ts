@@ -30,7 +30,7 @@ import {
   MAX_TRANSFER,
 } from '../sqe.ts';
 import { BasicOps } from './basic.ts';
-import { FieldsOp, nothing, same } from './fields.ts';
+import { FieldsOp, fdField, nothing, same } from './fields.ts';
 import { fills, large, VectorOp } from './vectors.ts';
 
 // PAIR: TransferOp
@@ -202,7 +202,7 @@ export class FileOps extends BasicOps {
    * Man: io_uring_prep_fsync(3), fsync(2). Kernel: 5.1.
    */
   fsync(fd: Fd, options?: OpOptions): Op<void> {
-    const fields = { fd: checkFd(fd) };
+    const fields = { fd: fdField(fd) };
     return new FieldsOp(this.runtime, IORING_OP_FSYNC, 'fsync', fields, nothing, options);
   }
 
@@ -213,7 +213,7 @@ export class FileOps extends BasicOps {
    * Man: io_uring_prep_fsync(3), fdatasync(2). Kernel: 5.1.
    */
   fdatasync(fd: Fd, options?: OpOptions): Op<void> {
-    const fields = { fd: checkFd(fd), word0: IORING_FSYNC_DATASYNC };
+    const fields = { fd: fdField(fd), word0: IORING_FSYNC_DATASYNC };
     return new FieldsOp(this.runtime, IORING_OP_FSYNC, 'fdatasync', fields, nothing, options);
   }
 
@@ -224,7 +224,7 @@ export class FileOps extends BasicOps {
    * Man: io_uring_prep_ftruncate(3), ftruncate(2). Kernel: 6.9.
    */
   ftruncate(fd: Fd, length: number | bigint = 0, options?: OpOptions): Op<void> {
-    const fields = { fd: checkFd(fd), offset: checkOffset(length, 'length', 0) };
+    const fields = { fd: fdField(fd), offset: checkOffset(length, 'length', 0) };
     return new FieldsOp(this.runtime, IORING_OP_FTRUNCATE, 'ftruncate', fields, nothing, options);
   }
 
@@ -243,7 +243,7 @@ export class FileOps extends BasicOps {
     options?: OpOptions,
   ): Op<void> {
     const fields = {
-      fd: checkFd(fd),
+      fd: fdField(fd),
       length: checkFlags('mode', mode),
       offset: checkOffset(offset, 'offset', 0),
       addr: checkOffset(length, 'length', 0),
@@ -269,7 +269,7 @@ export class FileOps extends BasicOps {
     // The long length has a field of its own, which older kernels want to be 0.
     const size = bytes < 2 ** 32 ? { length: Number(bytes) } : { addr: bytes };
     const fields = {
-      fd: checkFd(fd),
+      fd: fdField(fd),
       offset: checkOffset(offset, 'offset', 0),
       word0: checkFlags('advice', advice),
       ...size,
@@ -286,9 +286,9 @@ export class FileOps extends BasicOps {
    * Man: io_uring_prep_splice(3), splice(2). Kernel: 5.7.
    */
   splice(
-    from: Fd,
+    from: number,
     fromOffset: number | bigint,
-    to: Fd,
+    to: number,
     toOffset: number | bigint,
     length: number,
     flags = 0,
@@ -312,7 +312,7 @@ export class FileOps extends BasicOps {
    *
    * Man: io_uring_prep_tee(3), tee(2). Kernel: 5.8.
    */
-  tee(from: Fd, to: Fd, length: number, flags = 0, options?: OpOptions): Op<number> {
+  tee(from: number, to: number, length: number, flags = 0, options?: OpOptions): Op<number> {
     const fields = {
       fd: checkFd(to, 'to'),
       fileIndex: checkFd(from, 'from'),

@@ -5,7 +5,6 @@
 // O_NONBLOCK as for others; with MSG_DONTWAIT they give EAGAIN, which is passed on.
 
 import { type Address, type AddressLike, decode, encode } from '../address.ts';
-import { checkFd } from '../check.ts';
 import { constants } from '../constants.ts';
 import { checkInteger, hostError, typeError } from '../error.ts';
 import type { Fd, Op, OpOptions } from '../op.ts';
@@ -25,7 +24,7 @@ import {
   MSG_NAME,
   MSG_NAME_BYTES,
 } from '../sqe.ts';
-import { type Fields, FieldsOp, nothing, same } from './fields.ts';
+import { type Fields, FieldsOp, fdField, nothing, same } from './fields.ts';
 import { TransferOp } from './files.ts';
 import { checkMessageFlags, MessageOps } from './messages.ts';
 
@@ -201,7 +200,7 @@ export class SocketOps extends MessageOps {
    */
   listen(fd: Fd, backlog = 511, options?: OpOptions): Op<void> {
     const length = checkInteger('backlog', backlog, 0, 0x7fffffff);
-    const fields = { fd: checkFd(fd), length };
+    const fields = { fd: fdField(fd), length };
     return new SocketOp(this.runtime, IORING_OP_LISTEN, 'listen', fields, nothing, options);
   }
 
@@ -216,7 +215,7 @@ export class SocketOps extends MessageOps {
   accept(fd: Fd, options?: AcceptOptions & { wantAddress?: false | undefined }): Op<number>;
   accept(fd: Fd, options: AcceptOptions = {}): Op<number> | Op<Accepted> {
     const flags = checkInteger('options.flags', options?.flags ?? 0, 0, 0x7fffffff);
-    const fields = { fd: checkFd(fd), word0: flags | SOCK_CLOEXEC };
+    const fields = { fd: fdField(fd), word0: flags | SOCK_CLOEXEC };
     if (checkFlag('wantAddress', options?.wantAddress)) {
       return new AcceptFrom(this.runtime, fields, options);
     }
@@ -240,7 +239,7 @@ export class SocketOps extends MessageOps {
    * Man: io_uring_prep_shutdown(3), shutdown(2). Kernel: 5.11.
    */
   shutdown(fd: Fd, how: number, options?: OpOptions): Op<void> {
-    const fields = { fd: checkFd(fd), length: checkInteger('how', how, 0, 2) };
+    const fields = { fd: fdField(fd), length: checkInteger('how', how, 0, 2) };
     return new SocketOp(this.runtime, IORING_OP_SHUTDOWN, 'shutdown', fields, nothing, options);
   }
 
@@ -287,7 +286,7 @@ export class SocketOps extends MessageOps {
     options: OpOptions | undefined,
   ): Op<void> {
     const input = encode(address);
-    const fields = { fd: checkFd(fd), input };
+    const fields = { fd: fdField(fd), input };
     return new SocketOp(this.runtime, opcode, syscall, fields, nothing, options, decode(input));
   }
 }

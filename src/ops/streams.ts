@@ -54,7 +54,7 @@ class AcceptStream extends NumberStream {
     return 'accept';
   }
 
-  constructor(runtime: Runtime | null, fd: Fd, options?: OpOptions) {
+  constructor(runtime: Runtime | null, fd: number, options?: OpOptions) {
     super(runtime, options);
     this.fd = checkFd(fd);
   }
@@ -91,7 +91,7 @@ class PollStream extends NumberStream {
     return 'poll';
   }
 
-  constructor(runtime: Runtime | null, fd: Fd, events: number, options?: OpOptions) {
+  constructor(runtime: Runtime | null, fd: number, events: number, options?: OpOptions) {
     super(runtime, options);
     this.fd = checkFd(fd);
     this.events = checkInteger('events', events, 0, 0xffff);
@@ -176,7 +176,7 @@ class ChunkStream extends Stream<Uint8Array | Lent> {
     return 'recv';
   }
 
-  constructor(runtime: Runtime | null, fd: Fd, group: BufferGroup, options?: RecvOptions) {
+  constructor(runtime: Runtime | null, fd: number, group: BufferGroup, options?: RecvOptions) {
     super(runtime, options);
     this.fd = checkFd(fd);
     this.lend = checkRecv(group, options);
@@ -269,7 +269,7 @@ export class StreamOps extends SocketOps {
    *
    * Man: io_uring_prep_multishot_accept(3), accept4(2). Kernel: 5.19.
    */
-  acceptMultishot(fd: Fd, options?: OpOptions): Stream<number> {
+  acceptMultishot(fd: number, options?: OpOptions): Stream<number> {
     return new AcceptStream(this.runtime, fd, options);
   }
 
@@ -279,7 +279,7 @@ export class StreamOps extends SocketOps {
    *
    * Man: io_uring_prep_poll_multishot(3), poll(2). Kernel: 5.13.
    */
-  pollMultishot(fd: Fd, events: number, options?: OpOptions): Stream<number> {
+  pollMultishot(fd: number, events: number, options?: OpOptions): Stream<number> {
     return new PollStream(this.runtime, fd, events, options);
   }
 
@@ -303,14 +303,18 @@ export class StreamOps extends SocketOps {
    *
    * Man: io_uring_prep_recv_multishot(3), recv(2). Kernel: 6.0.
    */
-  recvMultishot(fd: Fd, group: BufferGroup, options: RecvOptions & { lend: true }): Stream<Lent>;
   recvMultishot(
-    fd: Fd,
+    fd: number,
+    group: BufferGroup,
+    options: RecvOptions & { lend: true },
+  ): Stream<Lent>;
+  recvMultishot(
+    fd: number,
     group: BufferGroup,
     options?: OpOptions & { lend?: false | undefined },
   ): Stream<Uint8Array>;
-  recvMultishot(fd: Fd, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent>;
-  recvMultishot(fd: Fd, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent> {
+  recvMultishot(fd: number, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent>;
+  recvMultishot(fd: number, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent> {
     return new ChunkStream(this.runtime, fd, group, options);
   }
 

@@ -204,7 +204,7 @@ export async function sockets(fd: Fd, text: Uint8Array): Promise<Address | undef
   return accepted.address ?? got.address;
 }
 
-export async function owned(fd: Fd): Promise<Stream<number>> {
+export async function owned(fd: number): Promise<Stream<number>> {
   const buffers: Buffers = memory;
   const align: AllocOptions = { align: 4096, registered: true };
   const bytes: Uint8Array = buffers.alloc(1 << 21, align);
