@@ -17,8 +17,8 @@ const FLUSH = 64;
 const POLLS = 32;
 
 /**
- * While a thread of ours keeps waking it, Deno's event loop goes on as long as there is an immediate,
- * unreferenced or not: a worker whose busy runtime was unreferenced did not end.
+ * While a thread of ours keeps waking it, Deno's event loop goes on as long as there is an
+ * immediate, unreferenced or not: a worker whose busy runtime was unreferenced did not end.
  */
 const DENO = process.versions.deno !== undefined;
 
