@@ -16,6 +16,12 @@ const FLUSH = 64;
 /** How often tasks look at the clock while they are polled without any turn of the ring. */
 const POLLS = 32;
 
+/**
+ * While a thread of ours keeps waking it, Deno's event loop goes on as long as there is an
+ * immediate, unreferenced or not: a worker whose busy runtime was unreferenced did not end.
+ */
+const DENO = process.versions.deno !== undefined;
+
 // PAIR: Executor
 /** Tasks, their ready queue, and the rule when a turn runs. */
 export class Executor {
@@ -193,7 +199,8 @@ export class Executor {
     this.firstTurn = true;
     if (!this.resetArmed) {
       this.resetArmed = true;
-      setImmediate(this.onReset).unref();
+      if (DENO && !this.reactor.holds) setTimeout(this.onReset, 0).unref();
+      else setImmediate(this.onReset).unref();
     }
   }
 

@@ -44,6 +44,15 @@ export interface Probe {
   readonly limits: { memlock: number; nofile: number; ioUringDisabled: number | null };
 }
 
+/** Deno refuses it without --allow-sys. */
+function kernelRelease(): string {
+  try {
+    return release();
+  } catch {
+    return 'unknown';
+  }
+}
+
 // PAIR: probe
 /** Makes a small ring, asks it, and closes it again. Never throws. */
 export function probe(wake: Wake = 'unproved'): Probe {
@@ -59,7 +68,7 @@ export function probe(wake: Wake = 'unproved'): Probe {
       available: false,
       reason,
       advice,
-      kernel: release(),
+      kernel: kernelRelease(),
       memlock: 0,
       nofile: 0,
       flags: [],
