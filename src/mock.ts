@@ -12,9 +12,8 @@ import * as S from './sqe.ts';
 import { RARE, type Region, type Taken, World } from './world.ts';
 
 const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, EOPNOTSUPP, ECANCELED] = [4, 9, 11, 16, 22, 95, 125];
-const MAX_TICKET = 1 << 24;
-/** The ring's own eventfd, which close refuses. */
-const PROTECTED = 999_999;
+/** The border's bound, and the ring's own eventfd, which close refuses. */
+const [MAX_TICKET, PROTECTED] = [1 << 24, 999_999];
 
 // PAIR: Random
 /** A small seeded generator (xorshift), the same numbers in both languages. */
