@@ -161,7 +161,7 @@ pub const OPS: &[OpInfo] = &[
   TIMEOUT,
   ACCEPT,
   CANCEL,
-  row("linkTimeout", IORING_OP_LINK_TIMEOUT, "5.5", "io_uring_prep_link_timeout(3)")
+  row("withTimeout", IORING_OP_LINK_TIMEOUT, "5.5", "io_uring_prep_link_timeout(3)")
     .call("timeout").moves(Memory::Time, FLAGS),
   row("connect", IORING_OP_CONNECT, "5.5", "connect(2)")
     .moves(Memory::Address, 0),
