@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import test from 'ava';
-import { probe, Runtime } from '../src/index.ts';
+import { op, probe, Runtime } from '../src/index.ts';
 import { Mock, NO_FAULTS } from '../src/mock.ts';
 import { explain } from '../src/probe.ts';
 import { OPS } from '../src/table.ts';
@@ -64,4 +64,16 @@ test('where wake ups never come it says so and operations settle all the same', 
   t.is(runtime.stats().inFlight, 0);
   await runtime.close();
   t.is(mock.inFlight, 0);
+});
+
+// PAIR: only-typescript -- Rust's constructors are functions, which have no names at run time
+test('every operation of the table has a constructor, and every constructor is in it', (t) => {
+  const names: string[] = [];
+  for (let level = Object.getPrototypeOf(op); level !== Object.prototype; ) {
+    names.push(...Object.getOwnPropertyNames(level).filter((name) => name !== 'constructor'));
+    level = Object.getPrototypeOf(level);
+  }
+  // Chains are flags of other operations, a slot is no operation, recvBuffer is a recv.
+  const others = ['link', 'hardlink', 'direct', 'recvBuffer'];
+  t.deepEqual([...OPS.map(({ name }) => name), ...others].sort(), names.sort());
 });

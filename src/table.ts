@@ -132,7 +132,7 @@ export const OPS: readonly OpInfo[] = [
     man: 'io_uring_prep_cancel(3)',
   },
   {
-    name: 'linkTimeout',
+    name: 'withTimeout',
     opcode: 15,
     kernel: '5.5',
     opens: false,
