@@ -1,7 +1,6 @@
 // Workers that are terminated with a shot armed, connections that nobody took, and lent buffers;
 // what stayed behind. Argument: how many.
 
-import { closeSync, writeSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Runtime } from '../../dist/index.js';
@@ -49,7 +48,7 @@ async function watch() {
     const receivers = [];
     for (let i = 0; i < 3; i++) {
       const far = await connect(name);
-      writeSync(far, `bytes ${i}`);
+      await rt.op.write(far, Buffer.from(`bytes ${i}`));
       ends.push(far);
       receivers.push(await raw(S.IORING_OP_ACCEPT, { fd: listener }));
     }
@@ -73,7 +72,7 @@ async function watch() {
     await wait(round % 4);
     await worker.terminate();
     await ended;
-    for (const fd of [listener, ...receivers, ...ends, ...clients]) closeSync(fd);
+    for (const fd of [listener, ...receivers, ...ends, ...clients]) await rt.op.close(fd);
   };
   const settled = () => until(() => threadCounts().parkers <= 1 && threadCounts().workers === 0);
   await one(0);
