@@ -76,7 +76,9 @@ async function workersLeaveNothing(t: ExecutionContext, kind: string, code: numb
     t.true(Math.abs(more) <= OWN[name], `${more} more ${name}`);
   }
   // The collector splits and joins mappings of its own; a leak would be at least one a worker.
-  t.true(after.maps - before.maps < ENDS * MAPS, `mappings: ${before.maps} -> ${after.maps}`);
+  // Deno's heap has 17 more after 15 workers and 30 less after 40; a ring has six of its own.
+  const maps = RUNTIME === 'deno' ? 2 : MAPS;
+  t.true(after.maps - before.maps < ENDS * maps, `mappings: ${before.maps} -> ${after.maps}`);
   t.true(after.virtual - before.virtual < 512, `MiB: ${before.virtual} -> ${after.virtual}`);
   const grown = after.resident - before.resident;
   const allowed = Math.max(0, await control(t)) + 16;
