@@ -3,23 +3,10 @@
 mod support;
 
 use ringcore::{op, spawn, Error};
-use std::future::Future;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
-use support::{runtime, settle, small, turns};
-
-/// Polls once and gives the operation back.
-async fn start<F: Future + Unpin>(mut future: F) -> F {
-  std::future::poll_fn(|cx| {
-    let _ = Pin::new(&mut future).poll(cx);
-    Poll::Ready(())
-  })
-  .await;
-  future
-}
+use support::{runtime, settle, small, start, turns};
 
 #[test]
 fn a_cancel_by_descriptor_ends_everything_on_it_and_tells_how_many() {

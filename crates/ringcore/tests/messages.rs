@@ -10,30 +10,12 @@ use ringcore::ring::Ring;
 use ringcore::sqe::*;
 use ringcore::{Error, Runtime};
 use std::fs::File;
-use std::future::Future;
 use std::io::{PipeReader, Read, Write};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
-use support::{alone, descriptors, folder, many, runtime, settle, turns, NO_FD};
-
-/// Polls once and gives the operation back, as an executor would leave it.
-async fn start<F: Future + Unpin>(mut future: F) -> F {
-  std::future::poll_fn(|cx| {
-    let _ = Pin::new(&mut future).poll(cx);
-    Poll::Ready(())
-  })
-  .await;
-  future
-}
-
-/// The text of an error.
-fn text<T>(result: Result<T, Error>) -> String {
-  result.err().map_or("no error".into(), |error| error.to_string())
-}
+use support::{alone, descriptors, folder, many, runtime, settle, start, text, turns, NO_FD};
 
 /// Sends bytes with descriptors, by the kernel's own call.
 fn pass(rt: &Runtime, to: &UnixStream, bytes: &[u8], fds: &[i32]) {

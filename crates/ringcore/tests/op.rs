@@ -10,17 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-use support::{folder, many, runtime, settle, turns, NO_FD};
-
-/// Polls once and gives the operation back, as an executor would leave it.
-async fn start<F: Future + Unpin>(mut future: F) -> F {
-  std::future::poll_fn(|cx| {
-    let _ = Pin::new(&mut future).poll(cx);
-    Poll::Ready(())
-  })
-  .await;
-  future
-}
+use support::{folder, many, runtime, settle, start, turns, NO_FD};
 
 fn code<T>(result: Result<T, Error>) -> &'static str {
   result.err().map_or("no error", |error| error.code())

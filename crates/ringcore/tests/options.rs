@@ -12,49 +12,10 @@ use ringcore::{op, sleep, Allow, Error, MaxWorkers, Options, Runtime, Sqpoll};
 use std::ffi::CString;
 use std::io;
 use std::time::{Duration, Instant};
-use support::{folder, Folder};
-
-const POLL: Sqpoll = Sqpoll { idle_ms: 20, cpu: None };
-
-fn polled(entries: u32, cq_entries: u32) -> Options {
-  Options { entries, cq_entries, sqpoll: Some(POLL), ..Options::default() }
-}
-
-fn runtime(options: Options) -> Runtime {
-  Runtime::new(options).expect("this machine has io_uring")
-}
+use support::{folder, polled, pollers, runtime_with, thread_id, threads, until, Folder, POLL};
 
 fn refused(errno: i32) -> io::Error {
   io::Error::from_raw_os_error(errno)
-}
-
-#[allow(unsafe_code)]
-fn thread_id() -> i32 {
-  // SAFETY: I1: no argument, no failure.
-  unsafe { libc::gettid() }
-}
-
-/// The threads of this process with this name, by their ids.
-fn threads(name: &str) -> Vec<i32> {
-  let tasks = std::fs::read_dir("/proc/self/task").expect("/proc").flatten();
-  let named = tasks.filter(|task| {
-    let comm = std::fs::read_to_string(task.path().join("comm"));
-    comm.is_ok_and(|comm| comm.trim() == name)
-  });
-  named.map(|task| task.file_name().to_string_lossy().parse().expect("a number")).collect()
-}
-
-/// Polling threads of rings that this thread made.
-fn pollers() -> Vec<i32> {
-  threads(&format!("iou-sqp-{}", thread_id()))
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-  let start = Instant::now();
-  while !done() {
-    assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-    std::thread::sleep(Duration::from_millis(2));
-  }
 }
 
 fn entry(opcode: u32) -> Sqe {
@@ -194,7 +155,7 @@ fn max_workers_keeps_the_number_of_worker_threads() {
   let path = fifo(&folder);
   let limited = |bounded| Some(MaxWorkers { bounded, unbounded: 5 });
   for (max_workers, most) in [(limited(2), 2), (limited(7), 7), (None, 7)] {
-    let rt = runtime(Options { max_workers, ..Options::default() });
+    let rt = runtime_with(Options { max_workers, ..Options::default() });
     blocked_opens(&rt, &path, 20);
     // The defaults, 4, do not replace what was named for this thread.
     until("as many workers as are allowed", || workers(thread_id()) >= most);
@@ -211,10 +172,11 @@ fn attached_rings_together_keep_to_max_workers() {
   let folder = folder();
   let path = fifo(&folder);
   let max_workers = Some(MaxWorkers { bounded: 3, unbounded: 2 });
-  let first = runtime(Options { max_workers, ..polled(32, 0) });
+  let first = runtime_with(Options { max_workers, ..polled(32, 0) });
   assert_eq!(first.run(op::nop()), Ok(0));
   let attach = first.ring_fd();
-  let rts: Vec<Runtime> = (0..8).map(|_| runtime(Options { attach, ..polled(32, 0) })).collect();
+  let rts: Vec<Runtime> =
+    (0..8).map(|_| runtime_with(Options { attach, ..polled(32, 0) })).collect();
   for rt in &rts {
     blocked_opens(rt, &path, 4);
   }
@@ -227,7 +189,7 @@ fn attached_rings_together_keep_to_max_workers() {
 #[test]
 fn an_operation_that_is_not_allowed_is_refused_with_its_name_and_the_list() {
   let allow = Allow::of(&["openat", "acceptMultishot"]).unwrap();
-  let rt = runtime(Options { allow: Some(allow), ..Options::default() });
+  let rt = runtime_with(Options { allow: Some(allow), ..Options::default() });
   let fd = rt.run(op::openat(libc::AT_FDCWD, "/dev/null", 0, 0)).expect("it is allowed");
   let (result, buffer) = rt.run(op::read(fd, vec![7u8; 10], None));
   assert_eq!(buffer, [7; 10]);

@@ -11,46 +11,7 @@ use ringcore::slot::{Held, Owner};
 use ringcore::sqe::*;
 use ringcore::{all, op, Options, Runtime, Sqpoll};
 use std::time::{Duration, Instant};
-use support::many;
-
-const POLL: Sqpoll = Sqpoll { idle_ms: 20, cpu: None };
-
-fn polled(entries: u32, cq_entries: u32) -> Options {
-  Options { entries, cq_entries, sqpoll: Some(POLL), ..Options::default() }
-}
-
-fn runtime(options: Options) -> Runtime {
-  Runtime::new(options).expect("this machine has io_uring")
-}
-
-#[allow(unsafe_code)]
-fn thread_id() -> i32 {
-  // SAFETY: I1: no argument, no failure.
-  unsafe { libc::gettid() }
-}
-
-/// The threads of this process with this name, by their ids.
-fn threads(name: &str) -> Vec<i32> {
-  let tasks = std::fs::read_dir("/proc/self/task").expect("/proc").flatten();
-  let named = tasks.filter(|task| {
-    let comm = std::fs::read_to_string(task.path().join("comm"));
-    comm.is_ok_and(|comm| comm.trim() == name)
-  });
-  named.map(|task| task.file_name().to_string_lossy().parse().expect("a number")).collect()
-}
-
-/// Polling threads of rings that this thread made.
-fn pollers() -> Vec<i32> {
-  threads(&format!("iou-sqp-{}", thread_id()))
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-  let start = Instant::now();
-  while !done() {
-    assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-    std::thread::sleep(Duration::from_millis(2));
-  }
-}
+use support::{many, polled, pollers, runtime_with, until};
 
 /// Submits and reaps until nothing is in flight.
 fn drain(ring: &mut Ring) -> Vec<Event> {
@@ -133,7 +94,7 @@ fn a_submission_queue_of_one_entry_serves_a_thousand_operations_under_sqpoll() {
     assert!(ring.close(Duration::from_secs(5), &mut Vec::new()));
   }
   // The same with tasks, whose thread blocks in between.
-  let rt = runtime(polled(1, 2));
+  let rt = runtime_with(polled(1, 2));
   for _ in 0..many(5) {
     rt.run(async { all((0..100).map(op::nop_with).collect()).await })
       .into_iter()
@@ -217,7 +178,7 @@ fn ticks(thread: i32) -> u64 {
 fn an_idle_polling_thread_uses_no_cpu_after_its_time() {
   let used = |idle_ms| {
     let sqpoll = Some(Sqpoll { idle_ms, cpu: None });
-    let rt = runtime(Options { sqpoll, ..Options::default() });
+    let rt = runtime_with(Options { sqpoll, ..Options::default() });
     assert_eq!(rt.run(op::nop()), Ok(0));
     let before = pollers();
     let thread = *before.last().expect("it has a polling thread");
@@ -293,10 +254,11 @@ fn a_ring_that_closes_waits_for_what_is_in_flight_under_sqpoll() {
 
 #[test]
 fn attached_runtimes_share_one_polling_thread() {
-  let first = runtime(polled(8, 0));
+  let first = runtime_with(polled(8, 0));
   let attach = first.ring_fd();
   assert!(attach.is_some());
-  let others: Vec<Runtime> = (0..8).map(|_| runtime(Options { attach, ..polled(8, 0) })).collect();
+  let others: Vec<Runtime> =
+    (0..8).map(|_| runtime_with(Options { attach, ..polled(8, 0) })).collect();
   for rt in &others {
     assert_eq!(rt.run(op::nop_with(3)), Ok(3));
   }
@@ -304,7 +266,7 @@ fn attached_runtimes_share_one_polling_thread() {
   // From another thread of this process as well.
   let moved = attach.unwrap();
   std::thread::spawn(move || {
-    let rt = runtime(Options { attach: Some(moved), ..polled(8, 0) });
+    let rt = runtime_with(Options { attach: Some(moved), ..polled(8, 0) });
     assert_eq!(rt.run(op::nop_with(4)), Ok(4));
     assert!(pollers().is_empty(), "it has none of its own");
   })

@@ -10,31 +10,13 @@ use ringcore::sqe::*;
 use ringcore::{op, Error};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
-use support::{alone, descriptors, folder, many, runtime, settle, turns, NO_FD};
-
-/// Polls once and gives the operation back, as an executor would leave it.
-async fn start<F: Future + Unpin>(mut future: F) -> F {
-  std::future::poll_fn(|cx| {
-    let _ = Pin::new(&mut future).poll(cx);
-    Poll::Ready(())
-  })
-  .await;
-  future
-}
-
-/// The text of an error.
-fn text<T>(result: Result<T, Error>) -> String {
-  result.err().map_or("no error".into(), |error| error.to_string())
-}
+use support::{alone, descriptors, folder, many, runtime, settle, start, text, turns, NO_FD};
 
 /// An abstract name that nobody else has.
 fn name() -> Address {

@@ -1,10 +1,14 @@
 // What the scenario tests share: a runtime, counts, one test at a time where a process is measured.
 #![allow(dead_code)]
 
-use ringcore::{op, yield_now, Options, Runtime};
+use ringcore::{op, yield_now, Error, Options, Runtime, Sqpoll};
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 /// A descriptor that is never open.
 pub const NO_FD: i32 = 0x7ff_ffff;
@@ -16,12 +20,12 @@ pub fn many(count: usize) -> usize {
 }
 
 pub fn runtime() -> Runtime {
-  Runtime::new(Options::default()).expect("this machine has io_uring")
+  runtime_with(Options::default())
 }
 
 pub fn small(entries: u32, cq_entries: u32) -> Runtime {
   let options = Options { entries, cq_entries, ..Options::default() };
-  Runtime::new(options).expect("this machine has io_uring")
+  runtime_with(options)
 }
 
 /// Lets the runtime take turns until nothing is in flight; the task itself holds nothing.
@@ -67,5 +71,59 @@ pub fn folder() -> Folder {
 impl Drop for Folder {
   fn drop(&mut self) {
     let _ = std::fs::remove_dir_all(&self.0);
+  }
+}
+
+pub fn runtime_with(options: Options) -> Runtime {
+  Runtime::new(options).expect("this machine has io_uring")
+}
+
+/// Polls once and gives the operation back, as an executor would leave it.
+pub async fn start<F: Future + Unpin>(mut future: F) -> F {
+  std::future::poll_fn(|cx| {
+    let _ = Pin::new(&mut future).poll(cx);
+    Poll::Ready(())
+  })
+  .await;
+  future
+}
+
+/// The text of an error.
+pub fn text<T>(result: Result<T, Error>) -> String {
+  result.err().map_or("no error".into(), |error| error.to_string())
+}
+
+pub const POLL: Sqpoll = Sqpoll { idle_ms: 20, cpu: None };
+
+pub fn polled(entries: u32, cq_entries: u32) -> Options {
+  Options { entries, cq_entries, sqpoll: Some(POLL), ..Options::default() }
+}
+
+#[allow(unsafe_code)]
+pub fn thread_id() -> i32 {
+  // SAFETY: I1: no argument, no failure.
+  unsafe { libc::gettid() }
+}
+
+/// The threads of this process with this name, by their ids.
+pub fn threads(name: &str) -> Vec<i32> {
+  let tasks = std::fs::read_dir("/proc/self/task").expect("/proc").flatten();
+  let named = tasks.filter(|task| {
+    let comm = std::fs::read_to_string(task.path().join("comm"));
+    comm.is_ok_and(|comm| comm.trim() == name)
+  });
+  named.map(|task| task.file_name().to_string_lossy().parse().expect("a number")).collect()
+}
+
+/// Polling threads of rings that this thread made.
+pub fn pollers() -> Vec<i32> {
+  threads(&format!("iou-sqp-{}", thread_id()))
+}
+
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+  let start = Instant::now();
+  while !done() {
+    assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+    std::thread::sleep(Duration::from_millis(2));
   }
 }
