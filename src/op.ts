@@ -238,7 +238,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   }
 
   /** I2: the region is free only here, after the last completion. */
-  private drop(): void {
+  protected drop(): void {
     if (this.region !== NONE) {
       (this.runtime as Runtime).executor.reactor.ring.regions.release(this.region);
       this.region = NONE;

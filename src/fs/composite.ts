@@ -1,0 +1,99 @@
+// PAIR: only-typescript composite.ts -- in Rust the compiler makes such a machine of an async fn
+//
+// Several operations one after the other, with one object and one promise for all of them: a
+// completion does not settle the future, it makes the next step's descriptor.
+//
+//   prepare ──> ring ──> complete ── step ──> prepare ──> ...  ──> settle
+//                                      └ the descriptor it opened is its own until the end (I3)
+
+import { AbortError } from '../error.ts';
+import { Op, type OpOptions } from '../op.ts';
+import type { Started } from '../reactor.ts';
+import type { Ring } from '../ring.ts';
+import type { Runtime } from '../runtime.ts';
+import { Lifecycle } from '../slot.ts';
+
+/** What a step says when another one follows. */
+export const AGAIN = true;
+/** What the last step says. */
+export const DONE = false;
+
+/** Several operations in a row as one future. */
+export abstract class Composite<T> extends Op<T> {
+  /** The descriptor that a step has opened, or -1. */
+  protected fd = -1;
+  /** Where teardown finds it, should this thread end first. */
+  private place = -1;
+  /** The system call of the step that is going on, for errors. */
+  protected call = 'open';
+
+  constructor(runtime: Runtime | null, options?: OpOptions) {
+    super(runtime, options);
+  }
+
+  /** A step's result ≥ 0: AGAIN, and `prepare` writes the next one, or DONE. */
+  protected abstract step(res: number, ring: Ring): boolean;
+  /** The value, after the last step. */
+  protected abstract made(): T;
+
+  protected get syscall(): string {
+    return this.call;
+  }
+
+  /** The runtime that it runs on. */
+  protected get reactor(): { start(op: Started): void; closeFd(fd: number): void } {
+    return (this.runtime as Runtime).executor.reactor;
+  }
+
+  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
+    const own = ring as unknown as Ring;
+    if (opened && res >= 0) {
+      this.fd = res;
+      this.place = own.border.keep(res);
+    }
+    let again = false;
+    let wrong: unknown = null;
+    if (res >= 0 && this.lifecycle !== Lifecycle.Abandoned) {
+      try {
+        again = this.step(res, own);
+        if (again) {
+          this.drop();
+          // The kernel did not see the abort of a signal between two steps.
+          if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
+          this.reactor.start(this);
+          return res;
+        }
+      } catch (error) {
+        wrong = error;
+      }
+    }
+    this.closeOwn(own);
+    if (wrong === null) return super.complete(res, flags, false, ring);
+    this.refuse(wrong);
+    return 0;
+  }
+
+  /** The descriptor is somebody else's from here on. */
+  protected giveAway(ring: Ring): number {
+    const { fd } = this;
+    ring.border.unkeep(this.place);
+    this.fd = -1;
+    return fd;
+  }
+
+  /** Closes it, and waits for nobody. */
+  protected closeOwn(ring: Ring): void {
+    if (this.fd < 0) return;
+    const fd = this.giveAway(ring);
+    this.reactor.closeFd(fd);
+  }
+
+  protected override value(): T {
+    return this.made();
+  }
+
+  override lost(error: unknown): void {
+    this.fd = -1; // Teardown has closed what was kept.
+    super.lost(error);
+  }
+}

@@ -1,0 +1,24 @@
+// PAIR: only-typescript path.ts -- Rust's CString does this
+//
+// Paths as the inputs area takes them.
+
+import { errnoError } from '../error.ts';
+
+const ENAMETOOLONG = 36;
+
+/** A checked path with its NUL. */
+export function pathBytes(path: string | Uint8Array, syscall: string): Uint8Array {
+  const length = typeof path === 'string' ? Buffer.byteLength(path) : path.length;
+  // PATH_MAX with its NUL is 4096: what the kernel would answer, without copying it there.
+  if (length > 4095) throw errnoError(ENAMETOOLONG, syscall, pathText(path));
+  const bytes = Buffer.allocUnsafe(length + 1);
+  if (typeof path === 'string') bytes.write(path, 0);
+  else bytes.set(path);
+  bytes[length] = 0;
+  return bytes;
+}
+
+/** A path as errors show it. */
+export function pathText(path: string | Uint8Array): string {
+  return typeof path === 'string' ? path : Buffer.from(path).toString();
+}

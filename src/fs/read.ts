@@ -1,0 +1,188 @@
+// PAIR: only-typescript read.ts -- in Rust an async fn of fs/mod.rs
+//
+// The whole content of a file: open, reads until one brings nothing, close. A short read is not the
+// end (/proc/self/maps comes in pieces), a size may be a lie (/proc says 0) or grow meanwhile.
+
+import type { OpOptions } from '../op.ts';
+import { AT_FDCWD } from '../ops/paths.ts';
+import type { Ring } from '../ring.ts';
+import type { Runtime } from '../runtime.ts';
+import {
+  INLINE_READ,
+  IORING_OP_OPENAT,
+  IORING_OP_READ,
+  IORING_OP_STATX,
+  NO_REGION,
+  STATX_BYTES,
+} from '../sqe.ts';
+import { decode } from '../statx.ts';
+import { AGAIN, Composite, DONE } from './composite.ts';
+import { pathBytes, pathText } from './path.ts';
+
+/** A file of 64 KiB still ends in a short read; one of 1 KiB costs the same (design 12). */
+const FIRST_BYTES = 68 << 10;
+/** What Node reads into one buffer at most. */
+const LARGEST = 2 ** 31 - 1;
+
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_TYPE_SIZE = 0x1 | 0x200;
+
+const NONE = NO_REGION | 0;
+
+const OPENING = 0;
+const FIRST = 1;
+const SIZING = 2;
+const READING = 3;
+
+/** Reads a file that it opens itself, or the rest of an open one. */
+export class ReadFile extends Composite<Buffer> {
+  private readonly name: string | Uint8Array | null;
+  private readonly flags: number;
+  private readonly source: number;
+  private stage: number;
+  private wanted = FIRST_BYTES;
+  /** Whole pieces that came before `target`. */
+  private pieces: Buffer[] | null = null;
+  /** What is being filled, and how many bytes of it are. */
+  private target: Buffer = NOTHING;
+  private filled = 0;
+  private total = 0;
+
+  /** A checked path; or null, and `source` is the descriptor, read from its position. */
+  constructor(
+    runtime: Runtime | null,
+    path: string | Uint8Array | null,
+    flags: number,
+    source: number,
+    options?: OpOptions,
+  ) {
+    super(runtime, options);
+    this.name = path;
+    this.flags = flags;
+    this.source = source;
+    this.stage = path === null ? FIRST : OPENING;
+  }
+
+  protected override get path(): string | undefined {
+    const { name } = this;
+    if (this.stage !== OPENING || name === null) return undefined;
+    return pathText(name);
+  }
+
+  private get from(): number {
+    return this.fd >= 0 ? this.fd : this.source;
+  }
+
+  override prepare(ring: Ring, ticket: number): void {
+    const { border } = ring;
+    if (this.stage === OPENING) {
+      const input = pathBytes(this.name as string | Uint8Array, 'open');
+      const at = ring.input(input);
+      border.start(IORING_OP_OPENAT, ticket, AT_FDCWD, NONE, 0, 0o666, 0, 0, this.flags, 0, 0);
+      border.extra(0, 0, at, input.length, 0);
+      return;
+    }
+    if (this.stage === SIZING) {
+      this.call = 'fstat';
+      const at = ring.input(NUL);
+      this.region = ring.regions.hold(STATX_BYTES);
+      const mask = STATX_TYPE_SIZE;
+      border.start(
+        IORING_OP_STATX,
+        ticket,
+        this.from,
+        this.region,
+        0,
+        mask,
+        0,
+        0,
+        AT_EMPTY_PATH,
+        0,
+        0,
+      );
+      border.extra(0, 0, at, 1, 0);
+      return;
+    }
+    this.call = 'read';
+    this.region = ring.regions.hold(this.wanted);
+    border.start(IORING_OP_READ, ticket, this.from, this.region, 0, this.wanted, -1, -1, 0, 0, 0);
+  }
+
+  protected step(res: number, ring: Ring): boolean {
+    switch (this.stage) {
+      case OPENING:
+        this.stage = FIRST;
+        return AGAIN;
+      case FIRST:
+        return this.first(res, ring);
+      case SIZING:
+        return this.sized(ring);
+      default:
+        if (res === 0) return DONE;
+        this.append(res, ring);
+        return AGAIN;
+    }
+  }
+
+  /** Most files are whole now; what is left to see is that there is nothing more. */
+  private first(res: number, ring: Ring): boolean {
+    if (res === 0) return DONE;
+    this.target = Buffer.allocUnsafeSlow(res);
+    this.append(res, ring);
+    this.stage = res === this.wanted ? SIZING : READING;
+    return AGAIN;
+  }
+
+  /** It is longer: room for all of it at once, if its size says how much that is. */
+  private sized(ring: Ring): boolean {
+    const { mode, size } = decode<number>(ring.regions.views[this.region] as Uint8Array, false);
+    const regular = (mode & S_IFMT) === S_IFREG;
+    if (regular && size > LARGEST) throw tooLarge(size);
+    if (regular && size > this.total) {
+      const whole = Buffer.allocUnsafeSlow(size);
+      whole.set(this.target);
+      this.target = whole;
+    }
+    this.stage = READING;
+    this.wanted = INLINE_READ;
+    return AGAIN;
+  }
+
+  /** Bytes out of the region, while they are hot in the cache. */
+  private append(res: number, ring: Ring): void {
+    const view = ring.regions.views[this.region] as Uint8Array;
+    const room = this.target.length - this.filled;
+    const fits = Math.min(res, room);
+    if (fits > 0) {
+      this.target.set(fits === view.length ? view : view.subarray(0, fits), this.filled);
+      this.filled += fits;
+    }
+    this.total += res;
+    if (this.total > LARGEST) throw tooLarge(this.total);
+    if (fits === res) return;
+    // It grows while it is read, or has no size: pieces, joined at the end.
+    this.pieces ??= [];
+    this.pieces.push(this.target);
+    this.target = Buffer.allocUnsafeSlow(Math.max(INLINE_READ, res - fits));
+    this.target.set(view.subarray(fits, res));
+    this.filled = res - fits;
+  }
+
+  protected made(): Buffer {
+    const { target, filled, pieces } = this;
+    const last = filled === target.length ? target : target.subarray(0, filled);
+    if (pieces === null) return last;
+    pieces.push(last);
+    return Buffer.concat(pieces);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const NUL = new Uint8Array(1);
+
+function tooLarge(size: number): RangeError {
+  const text = `File size (${size}) is greater than 2 GiB`;
+  return Object.assign(new RangeError(text), { code: 'ERR_FS_FILE_TOO_LARGE' });
+}
