@@ -3,6 +3,7 @@
 //
 // I9: importing this opens nothing. The ring is made at the first use.
 
+import { forbidden } from './node/backend.ts';
 import { probe as ask, type Probe } from './probe.ts';
 import { existing } from './runtime.ts';
 
@@ -50,5 +51,5 @@ export { sleep, Timer, timeout } from './timer.ts';
 
 /** What this machine can do, and why not. Never throws. */
 export function probe(): Probe {
-  return ask(existing()?.wake);
+  return ask(existing()?.wake, forbidden());
 }

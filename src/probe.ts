@@ -27,7 +27,7 @@ export interface Probe {
   readonly backend: 'io_uring' | 'node';
   /** Whether a ring can be made. */
   readonly available: boolean;
-  /** Why not, and what to do about it; null when it can. */
+  /** Why not, or why the drop-ins do not use it, and what to do about it; null when they do. */
   readonly reason: string | null;
   readonly advice: string | null;
   /** State of the default runtime's wake-ups. */
@@ -54,8 +54,11 @@ function kernelRelease(): string {
 }
 
 // PAIR: probe
-/** Makes a small ring, asks it, and closes it again. Never throws. */
-export function probe(wake: Wake = 'unproved'): Probe {
+/**
+ * Makes a small ring, asks it, and closes it again. Never throws. `forbidden`: why the drop-ins
+ * would not use a ring that can be had.
+ */
+export function probe(wake: Wake = 'unproved', forbidden: string | null = null): Probe {
   let answer: NativeProbe;
   try {
     answer = native().probe();
@@ -77,10 +80,11 @@ export function probe(wake: Wake = 'unproved'): Probe {
     };
   }
   const has = new Set(answer.ops);
+  const serves = answer.available && wake !== 'failed' && forbidden === null;
   return {
-    backend: answer.available && wake !== 'failed' ? 'io_uring' : 'node',
+    backend: serves ? 'io_uring' : 'node',
     available: answer.available,
-    reason: answer.reason ?? (wake === 'failed' ? ASLEEP : null),
+    reason: answer.reason ?? (wake === 'failed' ? ASLEEP : forbidden),
     advice: answer.advice ?? (wake === 'failed' ? WAKE_ADVICE : null),
     wake,
     kernel: answer.kernel,

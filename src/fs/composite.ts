@@ -7,6 +7,7 @@
 //                                      └ the descriptor it opened is its own until the end (I3)
 
 import { AbortError } from '../error.ts';
+import type { Context, Poll } from '../future.ts';
 import { Op, type OpOptions } from '../op.ts';
 import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
@@ -18,6 +19,11 @@ export const AGAIN = true;
 /** What the last step says. */
 export const DONE = false;
 
+/** Who is told when it ends: the file at whose cursor it works. */
+export interface Owner {
+  ended(op: object): void;
+}
+
 /** Several operations in a row as one future. */
 export abstract class Composite<T> extends Op<T> {
   /** The descriptor that a step has opened, or -1. */
@@ -26,6 +32,9 @@ export abstract class Composite<T> extends Op<T> {
   private place = -1;
   /** The system call of the step that is going on, for errors. */
   protected call = 'open';
+  /** The file whose cursor it uses, and whether it still waits for that. */
+  owner: Owner | null = null;
+  queued = false;
 
   constructor(runtime: Runtime | null, options?: OpOptions) {
     super(runtime, options);
@@ -43,6 +52,14 @@ export abstract class Composite<T> extends Op<T> {
   /** The runtime that it runs on. */
   protected get reactor(): { start(op: Started): void; closeFd(fd: number): void } {
     return (this.runtime as Runtime).executor.reactor;
+  }
+
+  override begin(): void {
+    if (!this.queued) super.begin();
+  }
+
+  override poll(cx: Context): Poll<T> {
+    return this.queued && !this.settled ? this.wait(cx) : super.poll(cx);
   }
 
   override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
@@ -68,9 +85,18 @@ export abstract class Composite<T> extends Op<T> {
       }
     }
     this.closeOwn(own);
-    if (wrong === null) return super.complete(res, flags, false, ring);
-    this.refuse(wrong);
-    return 0;
+    if (wrong !== null) {
+      this.refuse(wrong);
+      return 0;
+    }
+    const copied = super.complete(res, flags, false, ring);
+    this.owner?.ended(this);
+    return copied;
+  }
+
+  override refuse(error: unknown): void {
+    super.refuse(error);
+    this.owner?.ended(this);
   }
 
   /** The descriptor is somebody else's from here on. */
@@ -95,5 +121,6 @@ export abstract class Composite<T> extends Op<T> {
   override lost(error: unknown): void {
     this.fd = -1; // Teardown has closed what was kept.
     super.lost(error);
+    this.owner?.ended(this);
   }
 }

@@ -31,6 +31,8 @@ import {
   STATX_BYTES,
 } from '../sqe.ts';
 import { decode, type Statx } from '../statx.ts';
+import { ReadFile } from './read.ts';
+import { WriteFile } from './write.ts';
 
 const EBADF = 9;
 const ECANCELED = 125;
@@ -314,6 +316,21 @@ export class File {
     };
     const read = (_: number, output: Uint8Array) => decode<number | bigint>(output, bigint);
     return this.fields(IORING_OP_STATX, 'fstat', fields, read, options);
+  }
+
+  /** What is left from the cursor on. */
+  readRest(options?: OpOptions): Op<Buffer> {
+    const op = new ReadFile(this.runtime, null, 0, this.open('read'), options);
+    op.owner = this;
+    return this.start(op, CURSOR);
+  }
+
+  /** All of `data` at the cursor. */
+  writeRest(data: ArrayBufferView, flush = false, options?: OpOptions): Op<void> {
+    const fd = this.open('write');
+    const op = new WriteFile(this.runtime, null, 0, 0, fd, data, flush, options);
+    op.owner = this;
+    return this.start(op, CURSOR);
   }
 
   private fields<T>(

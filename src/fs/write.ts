@@ -45,7 +45,7 @@ export class WriteFile extends Composite<void> {
   /** The descriptor that the close is about. */
   private closing = -1;
 
-  /** A checked path with flags and mode; or null, and `target` is the descriptor, at its position. */
+  /** A checked path with flags and mode; or null, and `target` is a descriptor, at its position. */
   constructor(
     runtime: Runtime | null,
     path: string | Uint8Array | null,

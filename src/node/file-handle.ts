@@ -1,0 +1,365 @@
+// FileHandle of node:fs/promises on a File of the ring.
+//
+// Plain arguments go to the ring. Others go to a real handle of node's on /dev/null first, which
+// raises node's own error; where it has none, node's function on the descriptor does the work.
+
+import { EventEmitter } from 'node:events';
+import type { BigIntStats, ReadStream, Stats, WriteStream } from 'node:fs';
+import { createInterface, type Interface } from 'node:readline';
+import type { File } from '../fs/file.ts';
+import { lacks } from './backend.ts';
+import { nodeFs, nodePromises } from './builtin.ts';
+import { type FileOptions, isCount, plainOptions } from './plain.ts';
+import { bigIntStatsOf, statsOf } from './stats.ts';
+import { readStream, writeStream } from './streams.ts';
+
+type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
+type Written = { bytesWritten: number; buffer: unknown };
+type Callback = (error: Error | null, result?: unknown) => void;
+
+const DEFAULT_BYTES = 16384;
+
+const S_IFMT = 0o170000;
+const S_IFIFO = 0o010000;
+const S_IFSOCK = 0o140000;
+const S_IFCHR = 0o020000;
+
+/** An open file, as node:fs/promises has it. */
+export class FileHandle extends EventEmitter {
+  /** Calls in flight, and the handle itself. */
+  #refs = 1;
+  #closed: Promise<void> | null = null;
+  #closing = false;
+  #released: (() => void) | null = null;
+  /** Whether positions mean something; null: nobody has asked. */
+  #seekable: boolean | null = null;
+  readonly #file: File;
+
+  constructor(file: File) {
+    super();
+    this.#file = file;
+  }
+
+  get fd(): number {
+    return this.#closing && this.#refs === 0 ? -1 : this.#file.fd;
+  }
+
+  getAsyncId(): number {
+    return 0;
+  }
+
+  /** Runs with the descriptor held open: a close waits. */
+  async #hold<T>(name: string, work: (fd: number) => T | PromiseLike<T>): Promise<T> {
+    const { fd } = this;
+    if (fd < 0) throw closed(name);
+    this.#refs++;
+    try {
+      return await work(fd);
+    } catch (error) {
+      if (error instanceof Error) Error.captureStackTrace(error);
+      throw error;
+    } finally {
+      if (--this.#refs === 0) this.#released?.();
+    }
+  }
+
+  /** Holds it for somebody else; the answer lets go. */
+  hold(): () => void {
+    this.#refs++;
+    let held = true;
+    return () => {
+      if (held && --this.#refs === 0) this.#released?.();
+      held = false;
+    };
+  }
+
+  /** Node's error for these arguments; if it has none, node's own function with them. */
+  async #odd(name: 'read' | 'write' | 'readv' | 'writev', fd: number, args: unknown[]) {
+    const probe = await nodePromises.open('/dev/null', 'r+');
+    try {
+      await (probe[name] as (...args: unknown[]) => Promise<unknown>)(...args);
+    } finally {
+      await probe.close();
+    }
+    return call((done) => (nodeFs[name] as (...all: unknown[]) => void)(fd, ...args, done));
+  }
+
+  /** io_uring ignores the position where there is none; pread(2) says ESPIPE. */
+  #positions(fd: number): boolean {
+    if (this.#seekable === null) {
+      const type = nodeFs.fstatSync(fd).mode & S_IFMT;
+      this.#seekable = type !== S_IFIFO && type !== S_IFSOCK && type !== S_IFCHR;
+    }
+    return this.#seekable;
+  }
+
+  read(...args: unknown[]): Promise<Read> {
+    return this.#hold('read', (fd) => this.#read(fd, args));
+  }
+
+  async #read(fd: number, args: unknown[]): Promise<Read> {
+    let [buffer, offset, length, position] = args as [unknown, unknown, unknown, unknown];
+    const first = buffer as Record<string, unknown> | null | undefined;
+    if (!ArrayBuffer.isView(buffer) && (first == null || typeof first === 'object')) {
+      ({ buffer = Buffer.alloc(DEFAULT_BYTES), offset, length, position } = first ?? {});
+    } else if (offset !== null && typeof offset === 'object') {
+      ({ offset, length, position } = offset as Record<string, unknown>);
+    }
+    const from = offset ?? 0;
+    const bytes = length ?? ((buffer as ArrayBufferView)?.byteLength ?? 0) - (from as number);
+    const at = position ?? -1;
+    if (!isRange(buffer, from, bytes) || !isPosition(at)) {
+      return (await this.#odd('read', fd, args)) as Read;
+    }
+    if (bytes === 0) return { __proto__: null, bytesRead: 0, buffer } as unknown as Read;
+    if (at !== -1 && at !== -1n && !this.#positions(fd)) {
+      return (await this.#odd('read', fd, args)) as Read;
+    }
+    const view = part(buffer, from as number, bytes as number);
+    const bytesRead = await this.#file.read(view, at === -1 || at === -1n ? {} : { offset: at });
+    return { __proto__: null, bytesRead, buffer } as unknown as Read;
+  }
+
+  write(...args: unknown[]): Promise<Written> {
+    return this.#hold('write', (fd) => this.#write(fd, args));
+  }
+
+  async #write(fd: number, args: unknown[]): Promise<Written> {
+    let [buffer, offset, length, position] = args as [unknown, unknown, unknown, unknown];
+    if ((buffer as ArrayBufferView | null)?.byteLength === 0) {
+      return { __proto__: null, bytesWritten: 0, buffer } as unknown as Written;
+    }
+    if (typeof buffer === 'string') {
+      const encoding = length ?? 'utf8';
+      const at = offset ?? -1;
+      const plain = Buffer.isEncoding(encoding as string) && (at === -1 || isCount(at));
+      if (!plain || (at !== -1 && !this.#positions(fd))) {
+        return (await this.#odd('write', fd, args)) as Written;
+      }
+      const bytes = Buffer.from(buffer, encoding as BufferEncoding);
+      if (bytes.length === 0) {
+        return { __proto__: null, bytesWritten: 0, buffer } as unknown as Written;
+      }
+      const where = at === -1 ? {} : { offset: at as number };
+      const bytesWritten = await this.#file.write(bytes, where);
+      return { __proto__: null, bytesWritten, buffer } as unknown as Written;
+    }
+    if (typeof offset === 'object' && offset !== null) {
+      ({ offset, length, position } = offset as Record<string, unknown>);
+    }
+    const from = offset ?? 0;
+    const rest = ((buffer as ArrayBufferView | null)?.byteLength ?? 0) - (from as number);
+    const bytes = typeof length === 'number' ? length : rest;
+    const at = typeof position === 'number' ? position : -1;
+    if (!isRange(buffer, from, bytes) || !(at === -1 || isCount(at))) {
+      return (await this.#odd('write', fd, args)) as Written;
+    }
+    if (at !== -1 && !this.#positions(fd)) {
+      return (await this.#odd('write', fd, args)) as Written;
+    }
+    const view = part(buffer, from as number, bytes);
+    const bytesWritten = await this.#file.write(view, at === -1 ? {} : { offset: at });
+    return { __proto__: null, bytesWritten, buffer } as unknown as Written;
+  }
+
+  readv(
+    buffers: readonly NodeJS.ArrayBufferView[],
+    position?: number | null,
+  ): Promise<{ bytesRead: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
+    return this.#hold('readv', async (fd) => {
+      const at = typeof position === 'number' ? position : -1;
+      if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
+        await this.#odd('readv', fd, [buffers, position]);
+      }
+      const bytesRead = await this.#file.readv(buffers, at === -1 ? {} : { offset: at });
+      return { __proto__: null, bytesRead, buffers } as never;
+    });
+  }
+
+  writev(
+    buffers: readonly NodeJS.ArrayBufferView[],
+    position?: number | null,
+  ): Promise<{ bytesWritten: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
+    return this.#hold('writev', async (fd) => {
+      const at = typeof position === 'number' ? position : -1;
+      if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
+        await this.#odd('writev', fd, [buffers, position]);
+      }
+      const empty = (buffers as readonly NodeJS.ArrayBufferView[]).length === 0;
+      const where = at === -1 ? {} : { offset: at };
+      const bytesWritten = empty ? 0 : await this.#file.writev(buffers, where);
+      return { __proto__: null, bytesWritten, buffers } as never;
+    });
+  }
+
+  readFile(options?: unknown): Promise<Buffer | string> {
+    return this.#hold('readFile', async () => {
+      const plain = plainOptions(options);
+      if (plain === null) return nodePromises.readFile('/dev/null', options as 'utf8');
+      const buffer = await this.#file.readRest(signalOf(plain));
+      return plain.encoding === null ? buffer : buffer.toString(plain.encoding);
+    });
+  }
+
+  writeFile(data: unknown, options?: unknown): Promise<void> {
+    return this.#hold('writeFile', async () => {
+      const plain = plainOptions(options);
+      if (plain === null || !isWritable(data)) {
+        return nodePromises.writeFile('/dev/null', data as string, options as 'utf8');
+      }
+      await this.writeAll(data, plain);
+    });
+  }
+
+  appendFile(data: unknown, options?: unknown): Promise<void> {
+    return this.writeFile(data, options);
+  }
+
+  /** Writes a string, bytes, or what an iterable brings, at the cursor. */
+  async writeAll(data: unknown, options: FileOptions): Promise<void> {
+    const encoding = options.encoding ?? 'utf8';
+    const signal = signalOf(options);
+    const bytes = (chunk: unknown): ArrayBufferView =>
+      ArrayBuffer.isView(chunk) ? chunk : Buffer.from(chunk as string, encoding);
+    if (typeof data === 'string' || ArrayBuffer.isView(data)) {
+      await this.#file.writeRest(bytes(data), false, signal);
+      return;
+    }
+    for await (const chunk of data as AsyncIterable<unknown>) {
+      await this.#file.writeRest(bytes(chunk), false, signal);
+    }
+  }
+
+  stat(options?: { bigint?: boolean }): Promise<Stats | BigIntStats> {
+    return this.#hold('fstat', async (fd) => {
+      const bigint = options?.bigint ?? false;
+      try {
+        if (bigint) return bigIntStatsOf(await this.#file.stat(true));
+        return statsOf(await this.#file.stat());
+      } catch (error) {
+        if (!lacks(error)) throw error;
+        return nodeFs.fstatSync(fd, { bigint });
+      }
+    });
+  }
+
+  sync(): Promise<void> {
+    return this.#hold('fsync', () => this.#file.sync());
+  }
+
+  datasync(): Promise<void> {
+    return this.#hold('fdatasync', () => this.#file.datasync());
+  }
+
+  truncate(length: number = 0): Promise<void> {
+    return this.#hold('ftruncate', async (fd) => {
+      if (!Number.isSafeInteger(length)) {
+        await call((done) => nodeFs.ftruncate(fd, length, done));
+        return;
+      }
+      try {
+        await this.#file.truncate(Math.max(0, length));
+      } catch (error) {
+        if (!lacks(error)) throw error;
+        await call((done) => nodeFs.ftruncate(fd, length, done));
+      }
+    });
+  }
+
+  chmod(mode: number | string): Promise<void> {
+    return this.#hold('fchmod', async (fd) => {
+      await call((done) => nodeFs.fchmod(fd, mode, done));
+    });
+  }
+
+  chown(uid: number, gid: number): Promise<void> {
+    return this.#hold('fchown', async (fd) => {
+      await call((done) => nodeFs.fchown(fd, uid, gid, done));
+    });
+  }
+
+  utimes(atime: number | string | Date, mtime: number | string | Date): Promise<void> {
+    return this.#hold('futimes', async (fd) => {
+      await call((done) => nodeFs.futimes(fd, atime, mtime, done));
+    });
+  }
+
+  createReadStream(options?: object): ReadStream {
+    return readStream(this, options);
+  }
+
+  createWriteStream(options?: object): WriteStream {
+    return writeStream(this, options);
+  }
+
+  readLines(options?: object): Interface {
+    const input = this.createReadStream(options);
+    return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+  }
+
+  /** Waits for calls in flight. */
+  close(): Promise<void> {
+    if (this.#closed !== null) return this.#closed;
+    if (this.fd < 0) return Promise.resolve();
+    this.#closing = true;
+    this.#closed = this.#end();
+    this.emit('close');
+    return this.#closed;
+  }
+
+  async #end(): Promise<void> {
+    if (--this.#refs > 0) {
+      await new Promise<void>((resolve) => {
+        this.#released = resolve;
+      });
+    }
+    await this.#file.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** A closed handle, in node's words. */
+function closed(syscall: string): Error {
+  return Object.assign(new Error('file closed'), { code: 'EBADF', syscall });
+}
+
+function signalOf({ signal }: FileOptions): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}
+
+function isRange(buffer: unknown, offset: unknown, length: unknown): buffer is ArrayBufferView {
+  if (!ArrayBuffer.isView(buffer) || buffer.byteLength === 0) return false;
+  if (!isCount(offset) || !isCount(length)) return false;
+  return (offset as number) + (length as number) <= buffer.byteLength;
+}
+
+function isPosition(position: unknown): position is number | bigint {
+  if (typeof position === 'bigint') return position >= -1n && position <= 0x7fffffffffff0000n;
+  return position === -1 || isCount(position);
+}
+
+function isViews(buffers: unknown): boolean {
+  return Array.isArray(buffers) && buffers.every((buffer) => ArrayBuffer.isView(buffer));
+}
+
+function isWritable(data: unknown): boolean {
+  if (typeof data === 'string' || ArrayBuffer.isView(data)) return true;
+  const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
+  return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
+}
+
+/** The bytes from `offset` on. */
+function part(view: ArrayBufferView, offset: number, length: number): ArrayBufferView {
+  if (offset === 0 && length === view.byteLength) return view;
+  return new Uint8Array(view.buffer, view.byteOffset + offset, length);
+}
+
+/** A callback function of node's as a promise. */
+function call(start: (done: Callback) => void): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    start((error, result) => (error ? reject(error) : resolve(result)));
+  });
+}

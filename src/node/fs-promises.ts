@@ -1,0 +1,308 @@
+// `ringcore/fs/promises`: node:fs/promises, name for name, through the ring.
+//
+// Each function asks whether its arguments are plainly well-formed and a ring is there. If not,
+// node's own function does it, with its own errors.
+
+import '../runtime.ts'; // First: the operations and the runtime import each other.
+
+import { constants as C } from '../constants.ts';
+import { File } from '../fs/file.ts';
+import { ReadFile } from '../fs/read.ts';
+import { WriteFile } from '../fs/write.ts';
+import { AT_FDCWD } from '../ops/paths.ts';
+import type { Runtime } from '../runtime.ts';
+import { lacks, ringFor } from './backend.ts';
+import { nodePromises as node, nodeFs } from './builtin.ts';
+import { FileHandle } from './file-handle.ts';
+import { isCount, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { bigIntStatsOf, statsOf } from './stats.ts';
+
+type Node = typeof node;
+
+export const constants: Node['constants'] = nodeFs.constants;
+
+const { O_RDWR } = nodeFs.constants;
+
+/**
+ * A failure: node's function where the kernel lacks the operation; else the error, with the frames
+ * of whoever waits, which a completion of the ring has not.
+ */
+function recover<T>(error: unknown, otherwise: () => Promise<T>): Promise<T> {
+  if (lacks(error)) return otherwise();
+  if (error instanceof Error) Error.captureStackTrace(error, recover);
+  throw error;
+}
+
+/** A plain path and the ring to use it on, or null. */
+function ringAt(path: string | Uint8Array | null, ...names: string[]): Runtime | null {
+  return path === null ? null : ringFor(...names);
+}
+
+export const open = async function open(path, flags, mode) {
+  const name = plainPath(path);
+  const bits = plainFlags(flags, 'r');
+  const permissions = plainMode(mode, 0o666);
+  const ring = bits < 0 || permissions < 0 ? null : ringAt(name, ...HANDLE_OPS);
+  if (ring === null) return node.open(path, flags, mode);
+  try {
+    const fd = await ring.op.openat(AT_FDCWD, name as string, bits, permissions);
+    return new FileHandle(new File(ring, fd));
+  } catch (error) {
+    return recover(error, () => node.open(path, flags, mode));
+  }
+} as Node['open'];
+
+const HANDLE_OPS = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
+
+export const readFile = async function readFile(path: unknown, options: unknown) {
+  if (path instanceof FileHandle) return path.readFile(options);
+  const plain = plainOptions(options);
+  const flags = plain === null ? -1 : plainFlags(plain.flag, 'r');
+  const name = flags < 0 ? null : plainPath(path);
+  const ring = ringAt(name, 'openat', 'read', 'statx', 'close');
+  if (plain === null || ring === null) return node.readFile(path as string, options as 'utf8');
+  const { signal, encoding } = plain;
+  try {
+    const buffer = await new ReadFile(ring, name, flags, -1, signal && { signal });
+    return encoding === null ? buffer : buffer.toString(encoding);
+  } catch (error) {
+    return recover(error, () => node.readFile(path as string, options as 'utf8'));
+  }
+} as Node['readFile'];
+
+/** writeFile and appendFile differ in one default. */
+async function put(path: unknown, data: unknown, options: unknown, flag: string): Promise<void> {
+  const plain = plainOptions(options);
+  const flags = plain === null ? -1 : plainFlags(plain.flag, flag);
+  const mode = plain === null ? -1 : plainMode(plain.mode, 0o666);
+  const name = flags < 0 || mode < 0 ? null : plainPath(path);
+  const ring = ringAt(name, 'openat', 'write', 'fsync', 'close');
+  const given = flag === 'a' ? node.appendFile : node.writeFile;
+  const otherwise = () => given(path as string, data as string, options as 'utf8');
+  if (plain === null || ring === null) return otherwise();
+  const bytes =
+    typeof data === 'string'
+      ? Buffer.from(data, plain.encoding ?? 'utf8')
+      : ArrayBuffer.isView(data)
+        ? data
+        : null;
+  try {
+    if (bytes !== null) {
+      const { signal, flush } = plain;
+      return await new WriteFile(ring, name, flags, mode, -1, bytes, flush, signal && { signal });
+    }
+  } catch (error) {
+    return recover(error, otherwise);
+  }
+  if (!isIterable(data)) return otherwise();
+  const file = (await open(path as string, flags, mode)) as unknown as FileHandle;
+  try {
+    await file.writeAll(data, plain);
+    if (plain.flush) await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function isIterable(data: unknown): boolean {
+  const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
+  return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
+}
+
+export const writeFile = async function writeFile(path: unknown, data: unknown, options: unknown) {
+  if (path instanceof FileHandle) return path.writeFile(data, options);
+  return put(path, data, options, 'w');
+} as Node['writeFile'];
+
+export const appendFile = async function appendFile(path: unknown, data: unknown, opts: unknown) {
+  if (path instanceof FileHandle) return path.appendFile(data, opts);
+  return put(path, data, opts, 'a');
+} as Node['appendFile'];
+
+/** Options of stat that the ring serves: `bigint`, or nothing. */
+function plainBigint(options: unknown): boolean | null {
+  if (options === undefined) return false;
+  if (typeof options !== 'object' || options === null) return null;
+  const { bigint = false, ...others } = options as { bigint?: unknown };
+  return typeof bigint === 'boolean' && Object.keys(others).length === 0 ? bigint : null;
+}
+
+async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat') {
+  const name = plainPath(path);
+  const bigint = plainBigint(options);
+  const ring = bigint === null ? null : ringAt(name, 'statx');
+  const otherwise = () => node[links](path as string, options as object);
+  if (ring === null) return otherwise();
+  const flags = links === 'lstat' ? C.AT_SYMLINK_NOFOLLOW : 0;
+  const { op } = ring;
+  try {
+    if (bigint) {
+      const x = await op.statx(AT_FDCWD, name as string, flags, undefined, { bigint: true });
+      return bigIntStatsOf(x);
+    }
+    return statsOf(await op.statx(AT_FDCWD, name as string, flags));
+  } catch (error) {
+    return recover(error, otherwise);
+  }
+}
+
+export const stat = async function stat(path: unknown, options: unknown) {
+  return metadata(path, options, 'stat');
+} as Node['stat'];
+
+export const lstat = async function lstat(path: unknown, options: unknown) {
+  return metadata(path, options, 'lstat');
+} as Node['lstat'];
+
+export const mkdir = async function mkdir(path: unknown, options: unknown) {
+  const { mode: given, recursive = false } =
+    typeof options === 'object' && options !== null
+      ? (options as { mode?: unknown; recursive?: unknown })
+      : { mode: options };
+  const mode = plainMode(given, 0o777);
+  const name = recursive === false && mode >= 0 ? plainPath(path) : null;
+  const ring = ringAt(name, 'mkdirat');
+  if (ring === null) return node.mkdir(path as string, options as object);
+  try {
+    await ring.op.mkdirat(AT_FDCWD, name as string, mode);
+    return undefined;
+  } catch (error) {
+    return recover(error, () => node.mkdir(path as string, options as object));
+  }
+} as Node['mkdir'];
+
+export const rmdir = async function rmdir(path: unknown, options: unknown) {
+  const name = options === undefined ? plainPath(path) : null;
+  const ring = ringAt(name, 'unlinkat');
+  if (ring === null) return (node.rmdir as (...args: unknown[]) => Promise<void>)(path, options);
+  try {
+    await ring.op.unlinkat(AT_FDCWD, name as string, C.AT_REMOVEDIR);
+  } catch (error) {
+    return recover(error, () => node.rmdir(path as string));
+  }
+} as Node['rmdir'];
+
+export const unlink: Node['unlink'] = async function unlink(path) {
+  const name = plainPath(path);
+  const ring = ringAt(name, 'unlinkat');
+  if (ring === null) return node.unlink(path);
+  try {
+    await ring.op.unlinkat(AT_FDCWD, name as string);
+  } catch (error) {
+    return recover(error, () => node.unlink(path));
+  }
+};
+
+export const rename: Node['rename'] = async function rename(from, to) {
+  const [one, other] = [plainPath(from), plainPath(to)];
+  const ring = other === null ? null : ringAt(one, 'renameat');
+  if (ring === null) return node.rename(from, to);
+  try {
+    await ring.op.renameat(AT_FDCWD, one as string, AT_FDCWD, other as string);
+  } catch (error) {
+    return recover(error, () => node.rename(from, to));
+  }
+};
+
+export const link: Node['link'] = async function link(existing, path) {
+  const [one, other] = [plainPath(existing), plainPath(path)];
+  const ring = other === null ? null : ringAt(one, 'linkat');
+  if (ring === null) return node.link(existing, path);
+  try {
+    await ring.op.linkat(AT_FDCWD, one as string, AT_FDCWD, other as string);
+  } catch (error) {
+    return recover(error, () => node.link(existing, path));
+  }
+};
+
+/** The kind of link matters on Windows only. */
+const KINDS: readonly unknown[] = [undefined, null, 'file', 'dir', 'junction'];
+
+export const symlink: Node['symlink'] = async function symlink(target, path, type) {
+  const [one, other] = [plainPath(target), plainPath(path)];
+  const ring = other === null || !KINDS.includes(type) ? null : ringAt(one, 'symlinkat');
+  if (ring === null) return node.symlink(target, path, type);
+  try {
+    await ring.op.symlinkat(one as string, AT_FDCWD, other as string);
+  } catch (error) {
+    return recover(error, () => node.symlink(target, path, type));
+  }
+};
+
+export const truncate: Node['truncate'] = async function truncate(path, length) {
+  const name = isCount(length ?? 0) ? plainPath(path) : null;
+  const ring = ringAt(name, 'openat', 'ftruncate', 'close');
+  if (ring === null) return node.truncate(path, length);
+  try {
+    const file = new File(ring, await ring.op.openat(AT_FDCWD, name as string, O_RDWR));
+    try {
+      await file.truncate(length ?? 0);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    return recover(error, () => node.truncate(path, length));
+  }
+};
+
+// What io_uring has no operation for, or none that is better than node's: docs/drop-in.md.
+export const access: Node['access'] = node.access;
+export const chmod: Node['chmod'] = node.chmod;
+export const chown: Node['chown'] = node.chown;
+export const copyFile: Node['copyFile'] = node.copyFile;
+export const cp: Node['cp'] = node.cp;
+export const glob: Node['glob'] = node.glob;
+export const lchmod: Node['lchmod'] = node.lchmod;
+export const lchown: Node['lchown'] = node.lchown;
+export const lutimes: Node['lutimes'] = node.lutimes;
+export const mkdtemp: Node['mkdtemp'] = node.mkdtemp;
+export const mkdtempDisposable: Node['mkdtempDisposable'] = node.mkdtempDisposable;
+export const opendir: Node['opendir'] = node.opendir;
+export const readdir: Node['readdir'] = node.readdir;
+export const readlink: Node['readlink'] = node.readlink;
+export const realpath: Node['realpath'] = node.realpath;
+export const rm: Node['rm'] = node.rm;
+export const statfs: Node['statfs'] = node.statfs;
+export const utimes: Node['utimes'] = node.utimes;
+export const watch: Node['watch'] = node.watch;
+
+const names: Record<string, unknown> = {
+  access,
+  appendFile,
+  chmod,
+  chown,
+  constants,
+  copyFile,
+  cp,
+  glob,
+  lchmod,
+  lchown,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  mkdtemp,
+  mkdtempDisposable,
+  open,
+  opendir,
+  readFile,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  statfs,
+  symlink,
+  truncate,
+  unlink,
+  utimes,
+  watch,
+  writeFile,
+};
+// A name that this node lacks is absent here as well.
+for (const [name, value] of Object.entries(names)) if (value === undefined) delete names[name];
+
+const promises: Node = names as unknown as Node;
+export default promises;

@@ -1,0 +1,103 @@
+// Arguments that are plainly well-formed. Anything else is handed to node's own function, which
+// raises its own error: so the errors are node's by construction.
+
+import { fileURLToPath } from 'node:url';
+import { nodeFs } from './builtin.ts';
+
+const { constants } = nodeFs;
+const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
+
+/** A path without NUL as operations take it, or null. */
+export function plainPath(path: unknown): string | Uint8Array | null {
+  if (typeof path === 'string') return path.includes('\0') ? null : path;
+  if (path instanceof Uint8Array) {
+    return path.includes(0) ? null : new Uint8Array(path); // The caller may change it meanwhile.
+  }
+  if (path instanceof URL && path.protocol === 'file:') {
+    try {
+      return plainPath(fileURLToPath(path));
+    } catch {
+      return null;
+    }
+  }
+  return null;
+}
+
+const FLAGS: ReadonlyMap<unknown, number> = new Map<unknown, number>(
+  Object.entries({
+    r: O_RDONLY,
+    rs: O_RDONLY | O_SYNC,
+    sr: O_RDONLY | O_SYNC,
+    'r+': O_RDWR,
+    'rs+': O_RDWR | O_SYNC,
+    'sr+': O_RDWR | O_SYNC,
+    w: O_TRUNC | O_CREAT | O_WRONLY,
+    wx: O_TRUNC | O_CREAT | O_WRONLY | O_EXCL,
+    xw: O_TRUNC | O_CREAT | O_WRONLY | O_EXCL,
+    'w+': O_TRUNC | O_CREAT | O_RDWR,
+    'wx+': O_TRUNC | O_CREAT | O_RDWR | O_EXCL,
+    'xw+': O_TRUNC | O_CREAT | O_RDWR | O_EXCL,
+    a: O_APPEND | O_CREAT | O_WRONLY,
+    ax: O_APPEND | O_CREAT | O_WRONLY | O_EXCL,
+    xa: O_APPEND | O_CREAT | O_WRONLY | O_EXCL,
+    as: O_APPEND | O_CREAT | O_WRONLY | O_SYNC,
+    sa: O_APPEND | O_CREAT | O_WRONLY | O_SYNC,
+    'a+': O_APPEND | O_CREAT | O_RDWR,
+    'ax+': O_APPEND | O_CREAT | O_RDWR | O_EXCL,
+    'xa+': O_APPEND | O_CREAT | O_RDWR | O_EXCL,
+    'as+': O_APPEND | O_CREAT | O_RDWR | O_SYNC,
+    'sa+': O_APPEND | O_CREAT | O_RDWR | O_SYNC,
+  }),
+);
+
+/** Flags of open(2), or -1. */
+export function plainFlags(flags: unknown, otherwise: string): number {
+  if (flags === undefined || flags === null) return FLAGS.get(otherwise) as number;
+  if (typeof flags === 'number') return isCount(flags) && flags <= 0x7fffffff ? flags : -1;
+  return FLAGS.get(flags) ?? -1;
+}
+
+/** Permissions, or -1. */
+export function plainMode(mode: unknown, otherwise: number): number {
+  if (mode === undefined || mode === null) return otherwise;
+  if (typeof mode === 'string') {
+    return /^[0-7]{1,4}$/.test(mode) ? Number.parseInt(mode, 8) : -1;
+  }
+  return isCount(mode) && (mode as number) <= 0o7777 ? (mode as number) : -1;
+}
+
+/** A whole number that is not negative. */
+export function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** Options of functions that read or write a whole file. */
+export interface FileOptions {
+  encoding: BufferEncoding | null;
+  flag: unknown;
+  mode: unknown;
+  flush: boolean;
+  signal: AbortSignal | undefined;
+}
+
+const NO_OPTIONS: FileOptions = {
+  encoding: null,
+  flag: undefined,
+  mode: undefined,
+  flush: false,
+  signal: undefined,
+};
+
+/** Options as node takes them: an encoding, an object, or nothing. null: not plain. */
+export function plainOptions(options: unknown): FileOptions | null {
+  if (options === undefined || options === null) return NO_OPTIONS;
+  if (typeof options === 'string') {
+    return Buffer.isEncoding(options) ? { ...NO_OPTIONS, encoding: options } : null;
+  }
+  if (typeof options !== 'object') return null;
+  const { encoding, flag, mode, flush, signal } = options as Partial<FileOptions>;
+  if (encoding !== undefined && encoding !== null && !Buffer.isEncoding(encoding)) return null;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) return null;
+  if (flush !== undefined && flush !== null && typeof flush !== 'boolean') return null;
+  return { encoding: encoding ?? null, flag, mode, flush: flush ?? false, signal };
+}
