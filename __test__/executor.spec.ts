@@ -194,7 +194,8 @@ test.serial('rings that open and close leave nothing behind', async (t) => {
   for (let i = 0; i < many(1000); i++) await once();
   await settle(50);
   t.true(descriptors() <= before.fds + 2, `${descriptors()} descriptors after ${before.fds}`);
-  t.true(maps() <= before.maps + 60, `${maps()} mappings after ${before.maps}`);
+  // The engine's own heap takes and gives some; a ring has four.
+  t.true(maps() <= before.maps + many(1000) / 10, `${maps()} mappings after ${before.maps}`);
   const grown = process.memoryUsage.rss() - before.rss;
   t.log(`${maps() - before.maps} mappings, ${Math.round(grown / 1024)} KiB more`);
   t.true(grown < 96 * 1024 * 1024, `${grown} bytes more`);
