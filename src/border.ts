@@ -39,6 +39,8 @@ export class Border {
   private readonly places: number[] = [];
   /** Descriptors written since the last turn. */
   count = 0;
+  /** Those of them that wait for company: no turn is for them alone. */
+  idle = 0;
   private readonly driver: Driver;
 
   constructor(driver: Driver) {
@@ -53,6 +55,7 @@ export class Border {
     const { driver } = this;
     driver.push(this.count);
     this.count = 0;
+    this.idle = 0;
     driver.submit(mode);
     this.inputsUsed = 0;
   }

@@ -32,6 +32,11 @@ export function slotOf(fd: number): number {
   return BASE - 1 - fd;
 }
 
+/** The descriptor that stands for a slot. */
+export function fdOf(slot: number): number {
+  return BASE - 1 - slot;
+}
+
 /** One life of a slot. The handle may be collected while this goes on. */
 class Place {
   readonly slot: number;
@@ -97,7 +102,7 @@ export function direct(runtime: Runtime): Direct {
 export function use(op: object, handle: Direct, role: Role): number {
   check(handle);
   USES.set(op, { handle, role, begun: false, next: USES.get(op) });
-  return BASE - 1 - handle.place.slot;
+  return fdOf(handle.place.slot);
 }
 
 function check({ closed }: Direct): void {
@@ -114,6 +119,7 @@ export class Directs {
   private readonly reactor: Reactor;
   private free: number[] = [];
   private size = 0;
+  private failed = false;
   /** The ring has ended, and its table with it. */
   ended = false;
   private readonly collected = new FinalizationRegistry<Place>((place) => this.forget(place));
@@ -142,6 +148,28 @@ export class Directs {
     return handle;
   }
 
+  /** A slot for an operation of the library that closes it itself; -1: there is none. */
+  borrow(): number {
+    if (this.size === 0 && !this.failed) {
+      try {
+        this.make();
+      } catch {
+        this.failed = true; // An old kernel, or a limit: it goes without.
+      }
+    }
+    return this.free.pop() ?? -1;
+  }
+
+  /** Nothing was opened into it. */
+  giveBack(slot: number): void {
+    this.free.push(slot);
+  }
+
+  /** Closes it, with the next turn; it is free at the close's own completion. */
+  close(slot: number): void {
+    if (!this.ended) this.reactor.startIdle(new OwnClose(this, slot));
+  }
+
   private make(): void {
     const count = this.driver.files();
     if (count === -EINVAL) {
@@ -156,13 +184,8 @@ export class Directs {
   /** A slot that is to be closed, when nobody uses it any more. */
   settle(place: Place): void {
     if (!place.closing || place.users > 0 || this.ended) return;
-    if (place.again) this.reactor.start(new OwnClose(place));
-    else this.release(place);
-  }
-
-  /** The slot is empty and nobody uses it. */
-  release({ slot }: Place): void {
-    this.free.push(slot);
+    if (place.again) this.reactor.start(new OwnClose(this, place.slot));
+    else this.giveBack(place.slot);
   }
 
   /** Closes what was collected. */
@@ -222,19 +245,21 @@ class OwnClose implements Started {
   ticket = -1;
   referenced = false;
   readonly signal = null;
-  private readonly place: Place;
+  private readonly table: Directs;
+  private readonly slot: number;
 
-  constructor(place: Place) {
-    this.place = place;
+  constructor(table: Directs, slot: number) {
+    this.table = table;
+    this.slot = slot;
   }
 
   prepare(ring: Ring, ticket: number): void {
-    ring.border.start(IORING_OP_CLOSE, ticket, 0, NO_REGION, 0, 0, 0, 0, 0, 0, 0);
-    ring.border.extra(0, 0, 0, 0, this.place.slot + 1);
+    ring.border.start(IORING_OP_CLOSE, ticket, 0, NO_REGION | 0, 0, 0, 0, 0, 0, 0, 0);
+    ring.border.extra(0, 0, 0, 0, this.slot + 1);
   }
 
   complete(): number {
-    this.place.table.release(this.place);
+    this.table.giveBack(this.slot);
     return 0;
   }
 

@@ -54,6 +54,7 @@ export class Executor {
     this.resetArmed = false;
     this.open = false;
     this.spent = false;
+    if (!this.closed && this.reactor.ring.border.idle > 0) this.request();
   };
   /** Tells the runtime when the ring is beyond use. */
   private readonly fatal: (errno: number) => void;
@@ -151,7 +152,7 @@ export class Executor {
       this.fatal(errno);
       return;
     }
-    if (more || ring.border.count > 0) this.request();
+    if (more || this.reactor.wants) this.request();
     this.reactor.keepAlive();
   }
 

@@ -52,6 +52,12 @@ export class Reactor {
     this.request();
   }
 
+  /** The same for what nobody waits for: it goes out with the next turn, whenever that is. */
+  startIdle(op: Started): void {
+    op.ticket = this.ring.push(op);
+    this.ring.border.idle++;
+  }
+
   /** The same for the members of a chain, all or none. */
   startChain(ops: readonly Started[]): void {
     const tickets = this.ring.pushChain(ops);
@@ -127,6 +133,12 @@ export class Reactor {
   hold(wanted: boolean): void {
     this.holding = wanted;
     this.keepAlive();
+  }
+
+  /** Whether something was written that wants a turn. */
+  get wants(): boolean {
+    const { border } = this.ring;
+    return border.count > border.idle;
   }
 
   /** Whether an operation in flight holds the process. */

@@ -5,8 +5,10 @@
 
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
+import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
+import { Lifecycle } from '../slot.ts';
 import {
   INLINE_READ,
   IORING_OP_OPENAT,
@@ -18,6 +20,7 @@ import {
 import { decode } from '../statx.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
 import { pathBytes, pathText } from './path.ts';
+import { Train } from './train.ts';
 
 /** A file of 64 KiB still ends in a short read; one of 1 KiB costs the same (design 12). */
 const FIRST_BYTES = 68 << 10;
@@ -35,6 +38,8 @@ const OPENING = 0;
 const FIRST = 1;
 const SIZING = 2;
 const READING = 3;
+/** One submission has brought it all, or nearly. */
+const ARRIVED = 4;
 
 /** Reads a file that it opens itself, or the rest of an open one. */
 export class ReadFile extends Composite<Buffer> {
@@ -43,6 +48,8 @@ export class ReadFile extends Composite<Buffer> {
   private readonly source: number;
   private stage: number;
   private wanted = FIRST_BYTES;
+  /** Alone on the ring it is one submission first. */
+  private train: Train | null = null;
   /** Whole pieces that came before `target`. */
   private pieces: Buffer[] | null = null;
   /** What is being filled, and how many bytes of it are. */
@@ -67,42 +74,41 @@ export class ReadFile extends Composite<Buffer> {
 
   protected override get path(): string | undefined {
     const { name } = this;
-    if (this.stage !== OPENING || name === null) return undefined;
-    return pathText(name);
+    return this.stage === OPENING && name !== null ? pathText(name) : undefined;
   }
 
   private get from(): number {
+    if (this.train !== null) return this.train.fd;
     return this.fd >= 0 ? this.fd : this.source;
   }
 
   override prepare(ring: Ring, ticket: number): void {
     const { border } = ring;
-    if (this.stage === OPENING) {
+    const { stage } = this;
+    if (stage === OPENING) {
       const input = pathBytes(this.name as string | Uint8Array, 'open');
       const at = ring.input(input);
-      border.start(IORING_OP_OPENAT, ticket, AT_FDCWD, NONE, 0, 0o666, 0, 0, this.flags, 0, 0);
-      border.extra(0, 0, at, input.length, 0);
+      const { flags, runtime } = this;
+      // Signals reach one ticket, and a train has three.
+      const train =
+        this.signal === null ? Train.make(this, runtime as Runtime, ring, FIRST_BYTES) : null;
+      this.train = train;
+      border.start(IORING_OP_OPENAT, ticket, AT_FDCWD, NONE, 0, 0o666, 0, 0, flags, 0, 0);
+      border.extra(0, 0, at, input.length, train === null ? 0 : train.fileIndex);
+      train?.follow(ring);
       return;
     }
-    if (this.stage === SIZING) {
+    if (stage === SIZING) {
       this.call = 'fstat';
-      const at = ring.input(NUL);
+      // A direct descriptor has no stat: its path's is as good, for all it is used for is room.
+      const direct = this.train !== null;
+      const input = direct ? pathBytes(this.name as string | Uint8Array, 'stat') : NUL;
+      const at = ring.input(input);
+      const [fd, flags] = direct ? [AT_FDCWD, 0] : [this.from, AT_EMPTY_PATH];
       this.region = ring.regions.hold(STATX_BYTES);
-      const mask = STATX_TYPE_SIZE;
-      border.start(
-        IORING_OP_STATX,
-        ticket,
-        this.from,
-        this.region,
-        0,
-        mask,
-        0,
-        0,
-        AT_EMPTY_PATH,
-        0,
-        0,
-      );
-      border.extra(0, 0, at, 1, 0);
+      const { region } = this;
+      border.start(IORING_OP_STATX, ticket, fd, region, 0, STATX_TYPE_SIZE, 0, 0, flags, 0, 0);
+      border.extra(0, 0, at, input.length, 0);
       return;
     }
     this.call = 'read';
@@ -110,8 +116,48 @@ export class ReadFile extends Composite<Buffer> {
     border.start(IORING_OP_READ, ticket, this.from, this.region, 0, this.wanted, -1, -1, 0, 0, 0);
   }
 
+  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
+    const { train } = this;
+    if (train === null || !train.running) return super.complete(res, flags, opened, ring);
+    return train.opened(res, ring);
+  }
+
+  /** All of the train is over. `res` is an error, or what the first read brought. */
+  arrive(res: number, call: 'open' | 'read', ring: Ring<Started>): number {
+    if (call === 'read') {
+      this.stage = ARRIVED;
+      this.call = call;
+    }
+    return super.complete(res, 0, false, ring);
+  }
+
+  protected override closeOwn(ring: Ring): void {
+    const { train } = this;
+    this.train = null;
+    train?.end(ring);
+    super.closeOwn(ring);
+  }
+
+  get abandoned(): boolean {
+    return this.lifecycle === Lifecycle.Abandoned;
+  }
+
+  /** What the train has brought. */
+  private unload(res: number, ring: Ring): boolean {
+    const train = this.train as Train;
+    train.unload(ring, (bytes, view) => {
+      if (this.total === 0) this.fill(bytes, view);
+      else this.append(bytes, view);
+    });
+    if (train.whole) return DONE;
+    this.stage = res === FIRST_BYTES ? SIZING : READING;
+    return AGAIN;
+  }
+
   protected step(res: number, ring: Ring): boolean {
     switch (this.stage) {
+      case ARRIVED:
+        return this.unload(res, ring);
       case OPENING:
         this.stage = FIRST;
         return AGAIN;
@@ -121,7 +167,7 @@ export class ReadFile extends Composite<Buffer> {
         return this.sized(ring);
       default:
         if (res === 0) return DONE;
-        this.append(res, ring);
+        this.append(res, ring.regions.views[this.region] as Uint8Array);
         return AGAIN;
     }
   }
@@ -129,10 +175,15 @@ export class ReadFile extends Composite<Buffer> {
   /** Most files are whole now; what is left to see is that there is nothing more. */
   private first(res: number, ring: Ring): boolean {
     if (res === 0) return DONE;
-    this.target = Buffer.allocUnsafeSlow(res);
-    this.append(res, ring);
+    this.fill(res, ring.regions.views[this.region] as Uint8Array);
     this.stage = res === this.wanted ? SIZING : READING;
     return AGAIN;
+  }
+
+  /** The first bytes: of most files all of them. */
+  private fill(res: number, view: Uint8Array): void {
+    this.target = Buffer.allocUnsafeSlow(res);
+    this.append(res, view);
   }
 
   /** It is longer: room for all of it at once, if its size says how much that is. */
@@ -151,8 +202,7 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   /** Bytes out of the region, while they are hot in the cache. */
-  private append(res: number, ring: Ring): void {
-    const view = ring.regions.views[this.region] as Uint8Array;
+  private append(res: number, view: Uint8Array): void {
     const room = this.target.length - this.filled;
     const fits = Math.min(res, room);
     if (fits > 0) {
