@@ -20,7 +20,7 @@ function start(one) {
 }
 
 if (control) {
-  start((flags) => open(file, flags, (_error, fd) => note(fd)));
+  start((flags) => open(file, flags, (error, fd) => error ?? note(fd)));
 } else {
   const { op } = new Runtime();
   start((flags) => op.openat(AT_FDCWD, file, flags).then(note, nothing));
