@@ -6,12 +6,20 @@
 import { EventEmitter } from 'node:events';
 import type { BigIntStats, ReadStream, Stats, WriteStream } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
+import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
 import { lacks } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
-import { type FileOptions, isCount, plainOptions } from './plain.ts';
+import {
+  checkAborted,
+  type FileOptions,
+  isCount,
+  letAbort,
+  plainOptions,
+  watched,
+} from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
-import { readStream, writeStream } from './streams.ts';
+import { readStream, webStream, writeStream } from './streams.ts';
 
 type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
 type Written = { bytesWritten: number; buffer: unknown };
@@ -30,6 +38,8 @@ export class FileHandle extends EventEmitter {
   #refs = 1;
   #closed: Promise<void> | null = null;
   #closing = false;
+  /** A web stream reads it. */
+  #locked = false;
   #released: (() => void) | null = null;
   /** Whether positions mean something; null: nobody has asked. */
   #seekable: boolean | null = null;
@@ -132,7 +142,8 @@ export class FileHandle extends EventEmitter {
     if (typeof buffer === 'string') {
       const encoding = length ?? 'utf8';
       const at = offset ?? -1;
-      const plain = Buffer.isEncoding(encoding as string) && (at === -1 || isCount(at));
+      const known = Buffer.isEncoding(encoding as string) && !isHalf(buffer, encoding as string);
+      const plain = known && (at === -1 || isCount(at));
       if (!plain || (at !== -1 && !this.#positions(fd))) {
         return (await this.#odd('write', fd, args)) as Written;
       }
@@ -193,19 +204,25 @@ export class FileHandle extends EventEmitter {
   }
 
   readFile(options?: unknown): Promise<Buffer | string> {
-    return this.#hold('readFile', async () => {
+    return this.#hold('readFile', async (fd) => {
       const plain = plainOptions(options);
-      if (plain === null) return nodePromises.readFile('/dev/null', options as 'utf8');
-      const buffer = await this.#file.readRest(signalOf(plain));
-      return plain.encoding === null ? buffer : buffer.toString(plain.encoding);
+      if (plain === null) {
+        return (await call((done) => nodeFs.readFile(fd, options as 'utf8', done))) as Buffer;
+      }
+      const { encoding, signal } = plain;
+      checkAborted(signal);
+      const buffer = await this.#file.readRest(watched(signal));
+      if (signal !== undefined) await letAbort(signal);
+      return encoding === null ? buffer : buffer.toString(encoding);
     });
   }
 
   writeFile(data: unknown, options?: unknown): Promise<void> {
-    return this.#hold('writeFile', async () => {
+    return this.#hold('writeFile', async (fd) => {
       const plain = plainOptions(options);
       if (plain === null || !isWritable(data)) {
-        return nodePromises.writeFile('/dev/null', data as string, options as 'utf8');
+        await call((done) => nodeFs.writeFile(fd, data as string, options as 'utf8', done));
+        return;
       }
       await this.writeAll(data, plain);
     });
@@ -218,15 +235,19 @@ export class FileHandle extends EventEmitter {
   /** Writes a string, bytes, or what an iterable brings, at the cursor. */
   async writeAll(data: unknown, options: FileOptions): Promise<void> {
     const encoding = options.encoding ?? 'utf8';
-    const signal = signalOf(options);
+    const { signal } = options;
+    const watching = watched(signal);
+    checkAborted(signal);
     const bytes = (chunk: unknown): ArrayBufferView =>
       ArrayBuffer.isView(chunk) ? chunk : Buffer.from(chunk as string, encoding);
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
-      await this.#file.writeRest(bytes(data), false, signal);
+      await this.#file.writeRest(bytes(data), false, watching);
       return;
     }
     for await (const chunk of data as AsyncIterable<unknown>) {
-      await this.#file.writeRest(bytes(chunk), false, signal);
+      checkAborted(signal);
+      await this.#file.writeRest(bytes(chunk), false, watching);
+      checkAborted(signal);
     }
   }
 
@@ -292,6 +313,14 @@ export class FileHandle extends EventEmitter {
     return writeStream(this, options);
   }
 
+  readableWebStream(options: object = {}): ReadableStream {
+    if (this.fd < 0) throw invalidState('The FileHandle is closed');
+    if (this.#closing) throw invalidState('The FileHandle is closing');
+    if (this.#locked) throw invalidState('The FileHandle is locked');
+    this.#locked = true;
+    return webStream(this, options);
+  }
+
   readLines(options?: object): Interface {
     const input = this.createReadStream(options);
     return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
@@ -321,13 +350,13 @@ export class FileHandle extends EventEmitter {
   }
 }
 
+function invalidState(text: string): Error {
+  return Object.assign(new Error(`Invalid state: ${text}`), { code: 'ERR_INVALID_STATE' });
+}
+
 /** A closed handle, in node's words. */
 function closed(syscall: string): Error {
   return Object.assign(new Error('file closed'), { code: 'EBADF', syscall });
-}
-
-function signalOf({ signal }: FileOptions): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }
 
 function isRange(buffer: unknown, offset: unknown, length: unknown): buffer is ArrayBufferView {
@@ -349,6 +378,11 @@ function isWritable(data: unknown): boolean {
   if (typeof data === 'string' || ArrayBuffer.isView(data)) return true;
   const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
   return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
+}
+
+/** Whether half a byte is left over, which node refuses. */
+function isHalf(text: string, encoding: string): boolean {
+  return encoding.toLowerCase() === 'hex' && text.length % 2 === 1;
 }
 
 /** The bytes from `offset` on. */
