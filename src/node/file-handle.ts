@@ -58,18 +58,23 @@ export class FileHandle extends EventEmitter {
     return 0;
   }
 
-  /** Runs with the descriptor held open: a close waits. */
-  async #hold<T>(name: string, work: (fd: number) => T | PromiseLike<T>): Promise<T> {
-    const { fd } = this;
+  /** Runs with the descriptor held open: a close waits. A method may be called on anything. */
+  static async #hold<T>(
+    handle: FileHandle,
+    name: string,
+    work: (fd: number) => T | PromiseLike<T>,
+  ): Promise<T> {
+    if (typeof handle !== 'object' || handle === null || !(#refs in handle)) throw noHandle();
+    const { fd } = handle;
     if (fd < 0) throw closed(name);
-    this.#refs++;
+    handle.#refs++;
     try {
       return await work(fd);
     } catch (error) {
       if (error instanceof Error) Error.captureStackTrace(error);
       throw error;
     } finally {
-      if (--this.#refs === 0) this.#released?.();
+      if (--handle.#refs === 0) handle.#released?.();
     }
   }
 
@@ -104,7 +109,7 @@ export class FileHandle extends EventEmitter {
   }
 
   read(...args: unknown[]): Promise<Read> {
-    return this.#hold('read', (fd) => this.#read(fd, args));
+    return FileHandle.#hold(this, 'read', (fd) => this.#read(fd, args));
   }
 
   async #read(fd: number, args: unknown[]): Promise<Read> {
@@ -131,7 +136,7 @@ export class FileHandle extends EventEmitter {
   }
 
   write(...args: unknown[]): Promise<Written> {
-    return this.#hold('write', (fd) => this.#write(fd, args));
+    return FileHandle.#hold(this, 'write', (fd) => this.#write(fd, args));
   }
 
   async #write(fd: number, args: unknown[]): Promise<Written> {
@@ -177,7 +182,7 @@ export class FileHandle extends EventEmitter {
     buffers: readonly NodeJS.ArrayBufferView[],
     position?: number | null,
   ): Promise<{ bytesRead: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
-    return this.#hold('readv', async (fd) => {
+    return FileHandle.#hold(this, 'readv', async (fd) => {
       const at = typeof position === 'number' ? position : -1;
       if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
         await this.#odd('readv', fd, [buffers, position]);
@@ -191,7 +196,7 @@ export class FileHandle extends EventEmitter {
     buffers: readonly NodeJS.ArrayBufferView[],
     position?: number | null,
   ): Promise<{ bytesWritten: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
-    return this.#hold('writev', async (fd) => {
+    return FileHandle.#hold(this, 'writev', async (fd) => {
       const at = typeof position === 'number' ? position : -1;
       if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
         await this.#odd('writev', fd, [buffers, position]);
@@ -204,7 +209,7 @@ export class FileHandle extends EventEmitter {
   }
 
   readFile(options?: unknown): Promise<Buffer | string> {
-    return this.#hold('readFile', async (fd) => {
+    return FileHandle.#hold(this, 'readFile', async (fd) => {
       const plain = plainOptions(options);
       if (plain === null) {
         return (await call((done) => nodeFs.readFile(fd, options as 'utf8', done))) as Buffer;
@@ -218,7 +223,7 @@ export class FileHandle extends EventEmitter {
   }
 
   writeFile(data: unknown, options?: unknown): Promise<void> {
-    return this.#hold('writeFile', async (fd) => {
+    return FileHandle.#hold(this, 'writeFile', async (fd) => {
       const plain = plainOptions(options);
       if (plain === null || !isWritable(data)) {
         await call((done) => nodeFs.writeFile(fd, data as string, options as 'utf8', done));
@@ -252,7 +257,7 @@ export class FileHandle extends EventEmitter {
   }
 
   stat(options?: { bigint?: boolean }): Promise<Stats | BigIntStats> {
-    return this.#hold('fstat', async (fd) => {
+    return FileHandle.#hold(this, 'fstat', async (fd) => {
       const bigint = options?.bigint ?? false;
       try {
         if (bigint) return bigIntStatsOf(await this.#file.stat(true));
@@ -265,15 +270,15 @@ export class FileHandle extends EventEmitter {
   }
 
   sync(): Promise<void> {
-    return this.#hold('fsync', () => this.#file.sync());
+    return FileHandle.#hold(this, 'fsync', () => this.#file.sync());
   }
 
   datasync(): Promise<void> {
-    return this.#hold('fdatasync', () => this.#file.datasync());
+    return FileHandle.#hold(this, 'fdatasync', () => this.#file.datasync());
   }
 
   truncate(length: number = 0): Promise<void> {
-    return this.#hold('ftruncate', async (fd) => {
+    return FileHandle.#hold(this, 'ftruncate', async (fd) => {
       if (!Number.isSafeInteger(length)) {
         await call((done) => nodeFs.ftruncate(fd, length, done));
         return;
@@ -288,19 +293,19 @@ export class FileHandle extends EventEmitter {
   }
 
   chmod(mode: number | string): Promise<void> {
-    return this.#hold('fchmod', async (fd) => {
+    return FileHandle.#hold(this, 'fchmod', async (fd) => {
       await call((done) => nodeFs.fchmod(fd, mode, done));
     });
   }
 
   chown(uid: number, gid: number): Promise<void> {
-    return this.#hold('fchown', async (fd) => {
+    return FileHandle.#hold(this, 'fchown', async (fd) => {
       await call((done) => nodeFs.fchown(fd, uid, gid, done));
     });
   }
 
   utimes(atime: number | string | Date, mtime: number | string | Date): Promise<void> {
-    return this.#hold('futimes', async (fd) => {
+    return FileHandle.#hold(this, 'futimes', async (fd) => {
       await call((done) => nodeFs.futimes(fd, atime, mtime, done));
     });
   }
@@ -352,6 +357,12 @@ export class FileHandle extends EventEmitter {
 
 function invalidState(text: string): Error {
   return Object.assign(new Error(`Invalid state: ${text}`), { code: 'ERR_INVALID_STATE' });
+}
+
+/** What node says of it, although it is the caller's fault. */
+function noHandle(): Error {
+  const text = 'handle must be an instance of FileHandle';
+  return Object.assign(new Error(text), { code: 'ERR_INTERNAL_ASSERTION' });
 }
 
 /** A closed handle, in node's words. */
