@@ -21,10 +21,11 @@ const children = new Set();
 const cleanups = new Set();
 
 /**
- * Runs a command to its end and returns { code, signal, output, missing }. Never rejects. The child
- * reads nothing, so that the terminal and pipes of the user stay untouched.
+ * Runs a command to its end and returns { code, signal, output, missing, late }. Never rejects. The
+ * child reads nothing, so that the terminal and pipes of the user stay untouched. After `limit`
+ * milliseconds it is killed with everything that it has started, and `late` is true.
  */
-export function run(command, args, { cwd = root, env = {}, onText } = {}) {
+export function run(command, args, { cwd = root, env = {}, onText, limit = 0 } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd,
@@ -38,9 +39,17 @@ export function run(command, args, { cwd = root, env = {}, onText } = {}) {
       stream.on('data', (text) => chunks.push(text));
     }
     if (onText) child.stdout.on('data', onText);
+    let late = false;
+    const kill = () => {
+      late = true;
+      endTree(child.pid, 'SIGKILL');
+    };
+    const timer = limit > 0 ? setTimeout(kill, limit) : undefined;
     const end = (result) => {
+      clearTimeout(timer);
       children.delete(child);
-      resolve({ code: null, signal: null, missing: false, output: chunks.join(''), ...result });
+      const output = chunks.join('');
+      resolve({ code: null, signal: null, missing: false, late, output, ...result });
     };
     child.on('error', (error) =>
       end({ code: 127, missing: error.code === 'ENOENT', output: String(error) }),
@@ -66,19 +75,19 @@ export function onSignal(cleanup) {
 // The whole tree below is told, because cargo and npm do not pass SIGTERM on.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.once(signal, () => {
-    for (const child of children) {
-      for (const pid of [...descendants(child.pid), child.pid]) kill(pid, signal);
-    }
+    for (const child of children) endTree(child.pid, signal);
     for (const cleanup of cleanups) cleanup();
     process.kill(process.pid, signal);
   });
 }
 
-function kill(pid, signal) {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has ended in the meantime.
+function endTree(top, signal) {
+  for (const pid of [...descendants(top), top]) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // It has ended in the meantime.
+    }
   }
 }
 

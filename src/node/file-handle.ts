@@ -6,12 +6,20 @@
 import { EventEmitter } from 'node:events';
 import type { BigIntStats, ReadStream, Stats, WriteStream } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
+import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
 import { lacks } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
-import { type FileOptions, isCount, plainOptions } from './plain.ts';
+import {
+  checkAborted,
+  type FileOptions,
+  isCount,
+  letAbort,
+  plainOptions,
+  watched,
+} from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
-import { readStream, writeStream } from './streams.ts';
+import { readStream, webStream, writeStream } from './streams.ts';
 
 type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
 type Written = { bytesWritten: number; buffer: unknown };
@@ -30,6 +38,8 @@ export class FileHandle extends EventEmitter {
   #refs = 1;
   #closed: Promise<void> | null = null;
   #closing = false;
+  /** A web stream reads it. */
+  #locked = false;
   #released: (() => void) | null = null;
   /** Whether positions mean something; null: nobody has asked. */
   #seekable: boolean | null = null;
@@ -48,18 +58,23 @@ export class FileHandle extends EventEmitter {
     return 0;
   }
 
-  /** Runs with the descriptor held open: a close waits. */
-  async #hold<T>(name: string, work: (fd: number) => T | PromiseLike<T>): Promise<T> {
-    const { fd } = this;
+  /** Runs with the descriptor held open: a close waits. A method may be called on anything. */
+  static async #hold<T>(
+    handle: FileHandle,
+    name: string,
+    work: (fd: number) => T | PromiseLike<T>,
+  ): Promise<T> {
+    if (typeof handle !== 'object' || handle === null || !(#refs in handle)) throw noHandle();
+    const { fd } = handle;
     if (fd < 0) throw closed(name);
-    this.#refs++;
+    handle.#refs++;
     try {
       return await work(fd);
     } catch (error) {
       if (error instanceof Error) Error.captureStackTrace(error);
       throw error;
     } finally {
-      if (--this.#refs === 0) this.#released?.();
+      if (--handle.#refs === 0) handle.#released?.();
     }
   }
 
@@ -94,7 +109,7 @@ export class FileHandle extends EventEmitter {
   }
 
   read(...args: unknown[]): Promise<Read> {
-    return this.#hold('read', (fd) => this.#read(fd, args));
+    return FileHandle.#hold(this, 'read', (fd) => this.#read(fd, args));
   }
 
   async #read(fd: number, args: unknown[]): Promise<Read> {
@@ -121,7 +136,7 @@ export class FileHandle extends EventEmitter {
   }
 
   write(...args: unknown[]): Promise<Written> {
-    return this.#hold('write', (fd) => this.#write(fd, args));
+    return FileHandle.#hold(this, 'write', (fd) => this.#write(fd, args));
   }
 
   async #write(fd: number, args: unknown[]): Promise<Written> {
@@ -132,7 +147,8 @@ export class FileHandle extends EventEmitter {
     if (typeof buffer === 'string') {
       const encoding = length ?? 'utf8';
       const at = offset ?? -1;
-      const plain = Buffer.isEncoding(encoding as string) && (at === -1 || isCount(at));
+      const known = Buffer.isEncoding(encoding as string) && !isHalf(buffer, encoding as string);
+      const plain = known && (at === -1 || isCount(at));
       if (!plain || (at !== -1 && !this.#positions(fd))) {
         return (await this.#odd('write', fd, args)) as Written;
       }
@@ -166,7 +182,7 @@ export class FileHandle extends EventEmitter {
     buffers: readonly NodeJS.ArrayBufferView[],
     position?: number | null,
   ): Promise<{ bytesRead: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
-    return this.#hold('readv', async (fd) => {
+    return FileHandle.#hold(this, 'readv', async (fd) => {
       const at = typeof position === 'number' ? position : -1;
       if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
         await this.#odd('readv', fd, [buffers, position]);
@@ -180,7 +196,7 @@ export class FileHandle extends EventEmitter {
     buffers: readonly NodeJS.ArrayBufferView[],
     position?: number | null,
   ): Promise<{ bytesWritten: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
-    return this.#hold('writev', async (fd) => {
+    return FileHandle.#hold(this, 'writev', async (fd) => {
       const at = typeof position === 'number' ? position : -1;
       if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
         await this.#odd('writev', fd, [buffers, position]);
@@ -193,19 +209,25 @@ export class FileHandle extends EventEmitter {
   }
 
   readFile(options?: unknown): Promise<Buffer | string> {
-    return this.#hold('readFile', async () => {
+    return FileHandle.#hold(this, 'readFile', async (fd) => {
       const plain = plainOptions(options);
-      if (plain === null) return nodePromises.readFile('/dev/null', options as 'utf8');
-      const buffer = await this.#file.readRest(signalOf(plain));
-      return plain.encoding === null ? buffer : buffer.toString(plain.encoding);
+      if (plain === null) {
+        return (await call((done) => nodeFs.readFile(fd, options as 'utf8', done))) as Buffer;
+      }
+      const { encoding, signal } = plain;
+      checkAborted(signal);
+      const buffer = await this.#file.readRest(watched(signal));
+      if (signal !== undefined) await letAbort(signal);
+      return encoding === null ? buffer : buffer.toString(encoding);
     });
   }
 
   writeFile(data: unknown, options?: unknown): Promise<void> {
-    return this.#hold('writeFile', async () => {
+    return FileHandle.#hold(this, 'writeFile', async (fd) => {
       const plain = plainOptions(options);
       if (plain === null || !isWritable(data)) {
-        return nodePromises.writeFile('/dev/null', data as string, options as 'utf8');
+        await call((done) => nodeFs.writeFile(fd, data as string, options as 'utf8', done));
+        return;
       }
       await this.writeAll(data, plain);
     });
@@ -218,20 +240,24 @@ export class FileHandle extends EventEmitter {
   /** Writes a string, bytes, or what an iterable brings, at the cursor. */
   async writeAll(data: unknown, options: FileOptions): Promise<void> {
     const encoding = options.encoding ?? 'utf8';
-    const signal = signalOf(options);
+    const { signal } = options;
+    const watching = watched(signal);
+    checkAborted(signal);
     const bytes = (chunk: unknown): ArrayBufferView =>
       ArrayBuffer.isView(chunk) ? chunk : Buffer.from(chunk as string, encoding);
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
-      await this.#file.writeRest(bytes(data), false, signal);
+      await this.#file.writeRest(bytes(data), false, watching);
       return;
     }
     for await (const chunk of data as AsyncIterable<unknown>) {
-      await this.#file.writeRest(bytes(chunk), false, signal);
+      checkAborted(signal);
+      await this.#file.writeRest(bytes(chunk), false, watching);
+      checkAborted(signal);
     }
   }
 
   stat(options?: { bigint?: boolean }): Promise<Stats | BigIntStats> {
-    return this.#hold('fstat', async (fd) => {
+    return FileHandle.#hold(this, 'fstat', async (fd) => {
       const bigint = options?.bigint ?? false;
       try {
         if (bigint) return bigIntStatsOf(await this.#file.stat(true));
@@ -244,15 +270,15 @@ export class FileHandle extends EventEmitter {
   }
 
   sync(): Promise<void> {
-    return this.#hold('fsync', () => this.#file.sync());
+    return FileHandle.#hold(this, 'fsync', () => this.#file.sync());
   }
 
   datasync(): Promise<void> {
-    return this.#hold('fdatasync', () => this.#file.datasync());
+    return FileHandle.#hold(this, 'fdatasync', () => this.#file.datasync());
   }
 
   truncate(length: number = 0): Promise<void> {
-    return this.#hold('ftruncate', async (fd) => {
+    return FileHandle.#hold(this, 'ftruncate', async (fd) => {
       if (!Number.isSafeInteger(length)) {
         await call((done) => nodeFs.ftruncate(fd, length, done));
         return;
@@ -267,19 +293,19 @@ export class FileHandle extends EventEmitter {
   }
 
   chmod(mode: number | string): Promise<void> {
-    return this.#hold('fchmod', async (fd) => {
+    return FileHandle.#hold(this, 'fchmod', async (fd) => {
       await call((done) => nodeFs.fchmod(fd, mode, done));
     });
   }
 
   chown(uid: number, gid: number): Promise<void> {
-    return this.#hold('fchown', async (fd) => {
+    return FileHandle.#hold(this, 'fchown', async (fd) => {
       await call((done) => nodeFs.fchown(fd, uid, gid, done));
     });
   }
 
   utimes(atime: number | string | Date, mtime: number | string | Date): Promise<void> {
-    return this.#hold('futimes', async (fd) => {
+    return FileHandle.#hold(this, 'futimes', async (fd) => {
       await call((done) => nodeFs.futimes(fd, atime, mtime, done));
     });
   }
@@ -290,6 +316,14 @@ export class FileHandle extends EventEmitter {
 
   createWriteStream(options?: object): WriteStream {
     return writeStream(this, options);
+  }
+
+  readableWebStream(options: object = {}): ReadableStream {
+    if (this.fd < 0) throw invalidState('The FileHandle is closed');
+    if (this.#closing) throw invalidState('The FileHandle is closing');
+    if (this.#locked) throw invalidState('The FileHandle is locked');
+    this.#locked = true;
+    return webStream(this, options);
   }
 
   readLines(options?: object): Interface {
@@ -321,13 +355,19 @@ export class FileHandle extends EventEmitter {
   }
 }
 
+function invalidState(text: string): Error {
+  return Object.assign(new Error(`Invalid state: ${text}`), { code: 'ERR_INVALID_STATE' });
+}
+
+/** What node says of it, although it is the caller's fault. */
+function noHandle(): Error {
+  const text = 'handle must be an instance of FileHandle';
+  return Object.assign(new Error(text), { code: 'ERR_INTERNAL_ASSERTION' });
+}
+
 /** A closed handle, in node's words. */
 function closed(syscall: string): Error {
   return Object.assign(new Error('file closed'), { code: 'EBADF', syscall });
-}
-
-function signalOf({ signal }: FileOptions): { signal?: AbortSignal } {
-  return signal === undefined ? {} : { signal };
 }
 
 function isRange(buffer: unknown, offset: unknown, length: unknown): buffer is ArrayBufferView {
@@ -349,6 +389,11 @@ function isWritable(data: unknown): boolean {
   if (typeof data === 'string' || ArrayBuffer.isView(data)) return true;
   const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
   return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
+}
+
+/** Whether half a byte is left over, which node refuses. */
+function isHalf(text: string, encoding: string): boolean {
+  return encoding.toLowerCase() === 'hex' && text.length % 2 === 1;
 }
 
 /** The bytes from `offset` on. */

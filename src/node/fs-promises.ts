@@ -14,7 +14,15 @@ import type { Runtime } from '../runtime.ts';
 import { lacks, ringFor } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
 import { FileHandle } from './file-handle.ts';
-import { isCount, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import {
+  isCount,
+  letAbort,
+  plainFlags,
+  plainMode,
+  plainOptions,
+  plainPath,
+  watched,
+} from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 type Node = typeof node;
@@ -63,7 +71,8 @@ export const readFile = async function readFile(path: unknown, options: unknown)
   if (plain === null || ring === null) return node.readFile(path as string, options as 'utf8');
   const { signal, encoding } = plain;
   try {
-    const buffer = await new ReadFile(ring, name, flags, -1, signal && { signal });
+    if (signal !== undefined) await letAbort(signal);
+    const buffer = await new ReadFile(ring, name, flags, -1, watched(signal));
     return encoding === null ? buffer : buffer.toString(encoding);
   } catch (error) {
     return recover(error, () => node.readFile(path as string, options as 'utf8'));
@@ -86,10 +95,11 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
       : ArrayBuffer.isView(data)
         ? data
         : null;
+  const { signal, flush } = plain;
   try {
+    if (signal !== undefined) await letAbort(signal);
     if (bytes !== null) {
-      const { signal, flush } = plain;
-      return await new WriteFile(ring, name, flags, mode, -1, bytes, flush, signal && { signal });
+      return await new WriteFile(ring, name, flags, mode, -1, bytes, flush, watched(signal));
     }
   } catch (error) {
     return recover(error, otherwise);
@@ -98,7 +108,7 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
   const file = (await open(path as string, flags, mode)) as unknown as FileHandle;
   try {
     await file.writeAll(data, plain);
-    if (plain.flush) await file.sync();
+    if (flush) await file.sync();
   } finally {
     await file.close();
   }

@@ -1,7 +1,10 @@
 // Arguments that are plainly well-formed. Anything else is handed to node's own function, which
 // raises its own error: so the errors are node's by construction.
 
+import { setImmediate } from 'node:timers';
 import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
+import { AbortError } from '../error.ts';
 import { nodeFs } from './builtin.ts';
 
 const { constants } = nodeFs;
@@ -100,4 +103,24 @@ export function plainOptions(options: unknown): FileOptions | null {
   if (signal !== undefined && !(signal instanceof AbortSignal)) return null;
   if (flush !== undefined && flush !== null && typeof flush !== 'boolean') return null;
   return { encoding: encoding ?? null, flag, mode, flush: flush ?? false, signal };
+}
+
+/** The signal for operations of the ring. What is no signal but stands for one is only looked at. */
+export function watched(signal: AbortSignal | undefined): { signal: AbortSignal } | undefined {
+  return signal === undefined || types.isProxy(signal) ? undefined : { signal };
+}
+
+/** What node does between steps. */
+export function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AbortError(signal.reason);
+}
+
+/**
+ * Lets others abort first. Every step of node's takes an iteration of the event loop, so an abort
+ * that was on its way when the call was made comes in time; a ring may be done before that.
+ */
+export async function letAbort(signal: AbortSignal | undefined): Promise<void> {
+  checkAborted(signal);
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  checkAborted(signal);
 }

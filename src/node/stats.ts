@@ -8,6 +8,9 @@ type Make<T> = new (...fields: unknown[]) => T;
 
 // The constructor itself, not the deprecated one of the module's surface, which warns (DEP0180).
 const makeStats = nodeFs.Stats.prototype.constructor as unknown as Make<Stats>;
+/** From Node 26 on a time is two arguments, seconds and nanoseconds; before, milliseconds. */
+const times: (time: Timestamp) => number[] =
+  makeStats.length > 14 ? ({ sec, nsec }) => [sec, nsec] : (time) => [ms(time)];
 /** It has no name in the module; the first use looks at one. */
 let makeBigInt: Make<BigIntStats> | null = null;
 
@@ -39,10 +42,10 @@ export function statsOf(x: Statx): Stats {
     x.ino,
     x.size,
     x.blocks,
-    ms(x.atime),
-    ms(x.mtime),
-    ms(x.ctime),
-    ms(x.btime),
+    ...times(x.atime),
+    ...times(x.mtime),
+    ...times(x.ctime),
+    ...times(x.btime),
   );
 }
 

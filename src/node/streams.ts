@@ -1,6 +1,8 @@
 // Streams of a FileHandle: node's own stream classes over the handle's functions.
 
 import type { ReadStream, WriteStream } from 'node:fs';
+import type { ReadableByteStreamController, ReadableStream as WebStream } from 'node:stream/web';
+import { typeError } from '../error.ts';
 import { nodeFs } from './builtin.ts';
 
 /** What a stream needs of a handle. */
@@ -70,4 +72,63 @@ export function readStream(handle: Handle, options: object | undefined): ReadStr
 
 export function writeStream(handle: Handle, options: object | undefined): WriteStream {
   return over(nodeFs.WriteStream as unknown as StreamClass<WriteStream>, handle, options);
+}
+
+const CHUNK_BYTES = 16384;
+
+/** A stream of bytes from the cursor on, to the end or until the handle is closed. */
+export function webStream(handle: Handle, options: object): WebStream {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw typeError('options', 'of type object', options);
+  }
+  const { type = 'bytes', autoClose = false } = options as { type?: unknown; autoClose?: unknown };
+  if (typeof autoClose !== 'boolean')
+    throw typeError('options.autoClose', 'of type boolean', autoClose);
+  if (type !== 'bytes') {
+    const text =
+      'A non-"bytes" options.type has no effect. A byte-oriented steam is always created.';
+    process.emitWarning(text, 'ExperimentalWarning');
+  }
+  const letGo = handle.hold();
+  let ended = false;
+  const end = async () => {
+    ended = true;
+    letGo();
+    if (autoClose) await handle.close();
+  };
+  let controller: ReadableByteStreamController;
+  const stream = new ReadableStream({
+    type: 'bytes',
+    autoAllocateChunkSize: CHUNK_BYTES,
+    start(given) {
+      controller = given;
+    },
+    async pull() {
+      const view = controller.byobRequest?.view as ArrayBufferView;
+      let bytesRead = 0;
+      try {
+        ({ bytesRead } = await handle.read(view, 0, view.byteLength));
+      } catch (error) {
+        if (!ended) letGo();
+        ended = true;
+        throw error;
+      }
+      if (ended) return;
+      if (bytesRead === 0) {
+        controller.close();
+        await end();
+      }
+      controller.byobRequest?.respond(bytesRead);
+    },
+    cancel: end,
+  });
+  // Whoever closes the handle has cancelled the stream, although a reader may hold it.
+  handle.on('close', () => {
+    if (ended) return;
+    ended = true;
+    controller.close();
+    controller.byobRequest?.respond(0);
+    letGo();
+  });
+  return stream;
 }
