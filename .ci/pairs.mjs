@@ -72,7 +72,7 @@ function load(root, file) {
 
 // --- markers ------------------------------------------------------------------------------------
 
-const markerShape = /^(?:only-(\w+)(?:\s+|$))?([\w#]+(?:[./][\w#]+)*)?\s*(?:--\s*(.*))?$/;
+const markerShape = /^(?:only-(\w+)(?:\s+|$))?([\w#]+(?:[./-][\w#]+)*)?\s*(?:--\s*(.*))?$/;
 
 // { line, body, side, name, reason, next } of every marker, `line` counted from 1 and `next` being
 // the index of the line after the marker and the comment lines that continue its reason.

@@ -12,7 +12,7 @@ import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { Call, isCallback, isFd, type Take } from './callback.ts';
-import { behind, inOrder, last, renewed } from './order.ts';
+import { behind, inOrder, last } from './order.ts';
 import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
@@ -62,11 +62,7 @@ const open: Take = (runtime, args, instead) => {
   const callback = short ? second : isCallback(third) ? third : fourth;
   const name = plainPath(path);
   if (name === null || flags < 0 || mode < 0 || !isCallback(callback)) return false;
-  const call = new Call(callback, instead);
-  call.take(runtime.op.openat(AT_FDCWD, name, flags, mode), (fd) => {
-    renewed(fd);
-    return fd;
-  });
+  new Call(callback, instead).take(runtime.op.openat(AT_FDCWD, name, flags, mode));
   return true;
 };
 
@@ -152,8 +148,9 @@ const show = (bigint: boolean) => (stats: Statx | Statx<bigint>) =>
 
 /** Whether the options of stat, lstat and fstat ask for bigints; null: they ask for more. */
 function asksBigInt(options: unknown): boolean | null {
-  if (typeof options === 'function' || typeof options !== 'object' || options === null)
-    return false;
+  if (options === undefined || typeof options === 'function') return false;
+  // Some versions of Node fail at null, others take it for nothing.
+  if (typeof options !== 'object' || options === null) return null;
   const { bigint } = options as Record<string, unknown>;
   const more = ['encoding', 'signal', 'throwIfNoEntry'];
   if (more.some((name) => (options as Record<string, unknown>)[name] !== undefined)) return null;

@@ -8,36 +8,40 @@
 
 import { nodeFs } from './builtin.ts';
 
-/** Operations that wait for the one in flight. */
-type Line = (() => void)[];
+/** An operation at the cursor is in flight; these come after it. */
+interface Line {
+  /** Whether the first one writes. Where there are positions, a line has both kinds. */
+  readonly writes: boolean;
+  readonly waiting: (() => void)[];
+}
 
-/** By descriptor; of writes to what has no position by its complement. */
-const lines: Map<number, Line> = new Map();
+/** The lines of a descriptor that has some in flight. */
+interface Lines {
+  readonly fd: number;
+  /** Two of them only where there are no positions. */
+  readonly list: Line[];
+  /** Asked when a second operation comes; the number stays the file's while one is in flight. */
+  positioned: boolean | null;
+}
 
-/** Whether descriptors have positions, of those that somebody asked about. */
-const positions: Map<number, boolean> = new Map();
+const open: Map<number, Lines> = new Map();
 
 /**
- * Whether the descriptor is of a file with positions. Asked once for each: whoever closes it by
- * other means than ours and gets the number anew for a pipe has a positional read of a pipe taken
- * for a plain one, where node:fs has ESPIPE.
+ * Whether the descriptor is of a file with positions. Never remembered for longer than operations
+ * are in flight: anybody may close a number, and the next open gets it for something else.
  */
 export function hasPosition(fd: number): boolean {
-  const known = positions.get(fd);
-  if (known !== undefined) return known;
   try {
     const stats = nodeFs.fstatSync(fd);
-    const found = stats.isFile() || stats.isBlockDevice();
-    positions.set(fd, found);
-    return found;
+    return stats.isFile() || stats.isBlockDevice();
   } catch {
     return true; // The operation itself says what is wrong with it.
   }
 }
 
-/** The number stands for another file from now on. */
-export function renewed(fd: number): void {
-  positions.delete(fd);
+function positioned(lines: Lines): boolean {
+  lines.positioned ??= hasPosition(lines.fd);
+  return lines.positioned;
 }
 
 /**
@@ -45,46 +49,58 @@ export function renewed(fd: number): void {
  * at its own end, once.
  */
 export function inOrder(fd: number, writes: boolean, start: (ended: () => void) => void): void {
-  const key = writes && !hasPosition(fd) ? ~fd : fd;
-  const line = lines.get(key);
-  if (line !== undefined) {
-    line.push(() => start(() => next(key, line)));
-    return;
+  let lines = open.get(fd);
+  if (lines === undefined) {
+    lines = { fd, list: [], positioned: null };
+    open.set(fd, lines);
+  } else {
+    const [line] = positioned(lines)
+      ? lines.list
+      : lines.list.filter((one) => one.writes === writes);
+    if (line !== undefined) {
+      const own = lines;
+      line.waiting.push(() => start(() => next(own, line)));
+      return;
+    }
   }
-  const own: Line = [];
-  lines.set(key, own);
-  start(() => next(key, own));
+  const own = lines;
+  const line: Line = { writes, waiting: [] };
+  own.list.push(line);
+  start(() => next(own, line));
 }
 
-function next(key: number, line: Line): void {
-  const start = line.shift();
-  if (start !== undefined) start();
-  else if (lines.get(key) === line) lines.delete(key);
+function next(lines: Lines, line: Line): void {
+  const start = line.waiting.shift();
+  if (start !== undefined) {
+    start();
+    return;
+  }
+  lines.list.splice(lines.list.indexOf(line), 1);
+  if (lines.list.length === 0 && open.get(lines.fd) === lines) open.delete(lines.fd);
 }
 
 /** Starts what works on the file as it is after the operations before it: a sync, a truncate. */
 export function behind(fd: number, start: (ended: () => void) => void): void {
-  if (lines.has(fd) && hasPosition(fd)) inOrder(fd, false, start);
+  const lines = open.get(fd);
+  if (lines !== undefined && positioned(lines)) inOrder(fd, false, start);
   else start(() => {});
 }
 
 /** Starts the close of a descriptor: behind what will end, or at once where that may never be. */
 export function last(fd: number, close: () => void): void {
-  const line = lines.get(fd);
-  // The number may soon be another file's: nobody else gets into this line.
-  lines.delete(fd);
-  if (line !== undefined && hasPosition(fd)) {
-    line.push(() => shut(fd, close));
+  const lines = open.get(fd);
+  if (lines === undefined) {
+    close();
+    return;
+  }
+  // The number may soon be another file's: nobody else gets into these lines.
+  open.delete(fd);
+  const [line] = lines.list;
+  if (line !== undefined && positioned(lines)) {
+    line.waiting.push(close);
     return;
   }
   // As with node:fs, what was called before has seen the file.
-  for (const start of line ?? []) start();
-  for (const start of lines.get(~fd) ?? []) start();
-  lines.delete(~fd);
-  shut(fd, close);
-}
-
-function shut(fd: number, close: () => void): void {
-  positions.delete(fd);
+  for (const { waiting } of lines.list) for (const start of waiting.splice(0)) start();
   close();
 }
