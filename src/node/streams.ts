@@ -22,7 +22,7 @@ interface Handle {
 type Done = (error: unknown, ...results: unknown[]) => void;
 
 /** The functions that a stream of node's calls, over a handle that it holds. */
-function operations(handle: Handle): object {
+export function operations(handle: Handle): object {
   const letGo = handle.hold();
   return {
     open() {

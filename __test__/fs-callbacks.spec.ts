@@ -1,0 +1,361 @@
+// ringcore/fs: node:fs with callbacks. Each call is made of both, and must end alike.
+// PAIR: only-typescript fs-callbacks.spec.ts -- Rust has no callbacks in the shape of node:fs
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import nodeFs from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import serially, { type ExecutionContext } from 'ava';
+import fs, * as names from '../src/node/fs.ts';
+import promises from '../src/node/fs-promises.ts';
+import { current } from '../src/runtime.ts';
+import { child, folder, many, pipe, settle, until } from './support.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: arguments here are wrong on purpose
+type Any = any;
+type Fs = Record<string, (...args: Any[]) => Any>;
+const both = [nodeFs, fs] as unknown as readonly [Fs, Fs];
+
+// The counts of the ring are of all tests that run.
+const test = serially.serial;
+
+serially.before(async () => {
+  await current().op.nop();
+  await until(() => current().stats().inFlight === 0);
+});
+
+/** Its overloads get lost in the types of promisify. */
+const read = promisify(fs.read) as (
+  fd: number,
+  bytes: Buffer,
+  ...rest: Any[]
+) => Promise<{ bytesRead: number; buffer: Buffer }>;
+
+/** How many operations the ring got meanwhile. */
+async function submitted(work: () => Promise<unknown>): Promise<number> {
+  await until(() => current().stats().inFlight === 0);
+  const before = current().stats().submitted;
+  await work();
+  return current().stats().submitted - before;
+}
+
+// --- names --------------------------------------------------------------------------------------
+
+test('every name of node:fs is there, and what is no call of the ring is the same', (t) => {
+  const module = names as Record<string, unknown>;
+  const own = fs as unknown as Record<string, unknown>;
+  const node = nodeFs as unknown as Record<string, unknown>;
+  t.deepEqual(Object.keys(own), Object.keys(node));
+  const ours: string[] = [];
+  for (const name of Object.keys(node)) {
+    t.is(module[name], own[name], name);
+    if (own[name] !== node[name]) ours.push(name);
+    if (typeof node[name] !== 'function' || /Stream$/.test(name)) continue;
+    const [mine, nodes] = [own[name], node[name]] as ((...args: never) => unknown)[];
+    t.deepEqual([mine?.name, mine?.length], [nodes?.name, nodes?.length]);
+  }
+  t.deepEqual(
+    ours.sort(),
+    [
+      ...['FileReadStream', 'FileWriteStream', 'ReadStream', 'WriteStream', 'appendFile', 'close'],
+      ...['createReadStream', 'createWriteStream', 'fdatasync', 'fstat', 'fsync', 'ftruncate'],
+      ...['link', 'lstat', 'mkdir', 'open', 'promises', 'read', 'readFile', 'readv', 'rename'],
+      ...['rmdir', 'stat', 'symlink', 'truncate', 'unlink', 'write', 'writeFile', 'writev'],
+    ].sort(),
+  );
+  t.is(fs.promises as unknown, promises);
+  t.true(Object.getOwnPropertyDescriptor(fs, 'promises')?.enumerable);
+  t.is(module.default, own);
+  t.is(module['module.exports'], own);
+});
+
+test('util.promisify gives what it gives of node:fs', async (t) => {
+  const path = join(folder(t), 'a');
+  t.is(await promisify(fs.writeFile)(path, 'hello'), undefined);
+  const fd = await promisify(fs.open)(path, 'r+');
+  const buffer = Buffer.alloc(5);
+  t.deepEqual(await read(fd, buffer, 0, 5, 0), { bytesRead: 5, buffer });
+  const half = [buffer.subarray(3)];
+  for (const [name, ...args] of [
+    ['readv', half, 0],
+    ['write', 'J', 0],
+    ['writev', half, 1],
+  ] as [string, ...unknown[]][]) {
+    const [node, ours] = await Promise.all(
+      both.map((of) => promisify(of[name] as Fs[string])(fd, ...args)),
+    );
+    t.deepEqual(ours, node, name);
+    t.true(Object.values(ours as object).includes(name === 'write' ? 1 : 2));
+  }
+  await promisify(fs.close)(fd);
+  t.is(await promisify(fs.readFile)(path, 'utf8'), 'Jhelo');
+  t.true(await promisify(fs.exists)(path));
+});
+
+// --- the rules of callbacks ---------------------------------------------------------------------
+
+test('a callback comes once, after the call, its ticks and its microtasks', async (t) => {
+  const path = join(folder(t), 'a');
+  const said: string[] = [];
+  await new Promise<void>((resolve) => {
+    fs.writeFile(path, 'x', function (this: unknown, ...results) {
+      t.is(this, undefined);
+      t.deepEqual(results, [null]);
+      said.push('callback');
+      resolve();
+    });
+    said.push('returned');
+    process.nextTick(() => said.push('tick'));
+    Promise.resolve().then(() => said.push('microtask'));
+    queueMicrotask(() => queueMicrotask(() => said.push('second microtask')));
+  });
+  await settle(50);
+  t.is(said.at(-1), 'callback');
+  t.deepEqual(said.slice(0, 1), ['returned']);
+  t.is(said.length, 5);
+});
+
+test('between two callbacks runs what the first one has queued', async (t) => {
+  const path = join(folder(t), 'a');
+  fs.writeFileSync(path, 'x');
+  const said: string[] = [];
+  let open = 64;
+  await new Promise<void>((resolve) => {
+    for (let i = 0; i < 64; i++) {
+      fs.stat(path, () => {
+        said.push(`callback ${i}`);
+        Promise.resolve().then(() => said.push(`microtask ${i}`));
+        process.nextTick(() => {
+          said.push(`tick ${i}`);
+          if (--open === 0) resolve();
+        });
+      });
+    }
+  });
+  await immediate();
+  t.is(said.length, 3 * 64);
+  for (let at = 0; at < said.length; at += 3) {
+    const i = said[at]?.split(' ')[1];
+    t.deepEqual(said.slice(at, at + 3), [`callback ${i}`, `tick ${i}`, `microtask ${i}`]);
+  }
+});
+
+test('every callback has the store of its caller', async (t) => {
+  const path = join(folder(t), 'a');
+  fs.writeFileSync(path, 'content');
+  const fd = fs.openSync(path, 'r');
+  t.teardown(() => fs.closeSync(fd));
+  const store = new AsyncLocalStorage<string>();
+  const calls: [string, (done: () => void) => void][] = [
+    ['stat', (done) => fs.stat(path, done)],
+    ['failing', (done) => fs.stat(`${path}/no`, done)],
+    ['readFile', (done) => fs.readFile(path, done)],
+    ['first of a line', (done) => fs.read(fd, Buffer.alloc(2), done)],
+    ['second of a line', (done) => fs.read(fd, Buffer.alloc(2), done)],
+    ['whole file in line', (done) => fs.readFile(fd, done)],
+    ['open', (done) => fs.open(path, (_, opened) => fs.close(opened, done))],
+  ];
+  const seen = calls.map(
+    ([name, call]) =>
+      new Promise((resolve) => store.run(name, () => call(() => resolve(store.getStore())))),
+  );
+  t.deepEqual(
+    await Promise.all(seen),
+    calls.map(([name]) => name),
+  );
+});
+
+const MODULE = JSON.stringify(new URL('../src/node/fs.ts', import.meta.url).href);
+
+test('what a callback throws is an uncaught exception, and the others still come', async (t) => {
+  const source = `
+    import fs from ${MODULE};
+    const said = [];
+    process.on('uncaughtException', (error, origin) => said.push(origin + ' ' + error.message));
+    let left = 20;
+    for (let i = 0; i < 20; i++) {
+      fs.stat('/', () => {
+        said.push('called');
+        if (--left === 0) setImmediate(() => setImmediate(() => console.log(JSON.stringify(said))));
+        if (i % 2 === 0) throw new Error('thrown');
+      });
+    }`;
+  const { code, stdout, stderr } = await child(source);
+  t.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  const said = JSON.parse(stdout) as string[];
+  t.is(said.filter((text) => text === 'called').length, 20);
+  t.is(said.filter((text) => text === 'uncaughtException thrown').length, 10);
+  t.is(said.length, 30);
+});
+
+test('without a callback close() throws what went wrong, later', async (t) => {
+  const source = `
+    import fs from ${MODULE};
+    process.on('uncaughtException', ({ message }) => console.log(message));
+    fs.close(fs.openSync('/dev/null'));
+    fs.close(123456);
+    console.log('returned');`;
+  const { stdout } = await child(source);
+  t.deepEqual(stdout.split('\n'), ['returned', 'EBADF: bad file descriptor, close', '']);
+});
+
+// --- order --------------------------------------------------------------------------------------
+
+/** A file of numbers, four bytes each. */
+function numbers(t: ExecutionContext, count: number): string {
+  const path = join(folder(t), 'numbers');
+  fs.writeFileSync(path, Buffer.from(Uint32Array.from({ length: count }, (_, i) => i).buffer));
+  return path;
+}
+
+test('reads at the cursor that were called at once bring the bytes in their order', async (t) => {
+  const count = many(512);
+  const fd = fs.openSync(numbers(t, count), 'r');
+  t.teardown(() => fs.closeSync(fd));
+  const ended: number[] = [];
+  const number = (i: number) => {
+    const bytes = Buffer.alloc(4);
+    return new Promise<number>((resolve, reject) => {
+      const done = (error: Error | null, bytesRead: number) => {
+        ended.push(i);
+        if (error === null && bytesRead === 4) resolve(bytes.readUInt32LE());
+        else reject(error ?? new Error(`${bytesRead} bytes`));
+      };
+      if (i % 3 === 0) fs.readv(fd, [bytes.subarray(0, 1), bytes.subarray(1)], done);
+      else fs.read(fd, bytes, done);
+    });
+  };
+  const expected = Array.from({ length: count }, (_, i) => i);
+  const used = await submitted(async () => {
+    t.deepEqual(await Promise.all(expected.map(number)), expected);
+  });
+  t.deepEqual(ended, expected);
+  t.is(used, count);
+});
+
+test('writes at the cursor, a sync, a truncate and the close end in their order', async (t) => {
+  const path = join(folder(t), 'a');
+  const fd = fs.openSync(path, 'w');
+  const count = many(200);
+  const ended: unknown[] = [];
+  const note = (name: unknown) => (error: Error | null) => ended.push(error ?? name);
+  for (let i = 0; i < count; i++) {
+    if (i % 3 === 0) fs.write(fd, `${i};`, note(i));
+    else if (i % 3 === 1) fs.write(fd, Buffer.from(`${i};`), note(i));
+    else fs.writev(fd, [Buffer.from(`${i}`), Buffer.from(';')], note(i));
+  }
+  fs.writeFile(fd, 'end', note('writeFile'));
+  fs.fsync(fd, note('fsync'));
+  fs.fstat(fd, (error, stats) => ended.push(error ?? stats.size));
+  fs.ftruncate(fd, 4, note('ftruncate'));
+  await new Promise<void>((resolve) => {
+    fs.close(fd, (error) => {
+      ended.push(error ?? 'close');
+      resolve();
+    });
+  });
+  const all = Array.from({ length: count }, (_, i) => i);
+  const text = `${all.join(';')};end`;
+  t.deepEqual(ended, [...all, 'writeFile', 'fsync', text.length, 'ftruncate', 'close']);
+  t.is(fs.readFileSync(path, 'utf8'), text.slice(0, 4));
+});
+
+test('a read that waits for a pipe stops neither writes to it nor its close', async (t) => {
+  const path = join(folder(t), 'pipe');
+  const fd = fs.openSync(`/proc/self/fd/${pipe(t)}`, 'r+');
+  const [first, second] = [Buffer.alloc(1), Buffer.alloc(1)];
+  const reads = [first, second].map((bytes) => read(fd, bytes));
+  await settle();
+  await promisify(fs.write)(fd, 'a');
+  await reads[0];
+  const other = promisify(fs.write)(fd, 'b');
+  await promisify(fs.close)(fd);
+  await Promise.all([other, ...reads]);
+  t.deepEqual([`${first}`, `${second}`], ['a', 'b']);
+  t.false(fs.existsSync(path));
+});
+
+test('a read that waits for ever does not keep a descriptor from being closed', async (t) => {
+  const own = pipe(t);
+  const fd = fs.openSync(`/proc/self/fd/${own}`, 'r+');
+  const waits = read(fd, Buffer.alloc(1));
+  await settle();
+  await promisify(fs.close)(fd);
+  t.throws(() => fs.fstatSync(fd), { code: 'EBADF' });
+  fs.writeSync(own, 'x');
+  t.is((await waits).bytesRead, 1);
+});
+
+// --- bytes --------------------------------------------------------------------------------------
+
+test('transfers of more than the ring moves at once are whole', async (t) => {
+  const path = join(folder(t), 'large');
+  const size = 3 * 1024 * 1024 + 17;
+  const bytes = Buffer.from(Uint32Array.from({ length: size }, (_, i) => i * 2654435761).buffer);
+  const data = bytes.subarray(0, size);
+  const fd = fs.openSync(path, 'w+');
+  t.teardown(() => fs.closeSync(fd));
+  t.is((await promisify(fs.write)(fd, data)).bytesWritten, size);
+  const back = Buffer.alloc(size + 5);
+  t.is((await read(fd, back, 0, size + 5, 0n)).bytesRead, size);
+  t.true(back.subarray(0, size).equals(data));
+  const parts = [1, 1024 * 1024, 0, 77, 2 * 1024 * 1024].map((length) => Buffer.alloc(length));
+  t.is((await promisify(fs.readv)(fd, parts, 5)).bytesRead, size - 5);
+  t.true(
+    Buffer.concat(parts)
+      .subarray(0, size - 5)
+      .equals(data.subarray(5)),
+  );
+  const { bytesWritten } = await promisify(fs.writev)(fd, parts, size);
+  t.is(
+    bytesWritten,
+    parts.reduce((sum, part) => sum + part.length, 0),
+  );
+  t.true(fs.readFileSync(path).subarray(size).equals(Buffer.concat(parts)));
+});
+
+test('a read of a pipe ends with what is there', async (t) => {
+  const fd = pipe(t);
+  fs.writeSync(fd, 'there');
+  const { bytesRead, buffer } = await read(fd, Buffer.alloc(4 * 1024 * 1024));
+  t.is(buffer.toString('utf8', 0, bytesRead), 'there');
+});
+
+test('what has no position answers a positional call as node:fs does', async (t) => {
+  const fd = pipe(t);
+  for (const [name, ...args] of [
+    ['read', Buffer.alloc(1), 0, 1, 0],
+    ['readv', [Buffer.alloc(1)], 0],
+    ['write', Buffer.alloc(1), 0, 1, 0],
+    ['write', 'x', 0],
+    ['writev', [Buffer.alloc(1)], 0],
+  ] as [string, ...unknown[]][]) {
+    const [node, ours] = await Promise.all(
+      both.map((of) => new Promise<Error>((done) => of[name]?.(fd, ...args, done))),
+    );
+    t.is(ours?.message, node?.message);
+    t.regex(`${ours?.message}`, /^ESPIPE: /);
+  }
+});
+
+test('the number of a closed file is judged anew', async (t) => {
+  const path = numbers(t, 4);
+  const fd = await promisify(fs.open)(path, 'r');
+  await read(fd, Buffer.alloc(4), 0, 4, 4);
+  fs.closeSync(fd);
+  const own = pipe(t); // Which takes the number, the lowest one that is free.
+  const last = fs.openSync(`/proc/self/fd/${own}`, 'r+');
+  t.teardown(() => fs.closeSync(last));
+  t.true([own, last].includes(fd));
+  await t.throwsAsync(read(fd, Buffer.alloc(1), 0, 1, 0), { code: 'ESPIPE' });
+});
+
+// Node's own readFile gives an empty buffer, and no error, when the read of an open file fails;
+// Node 20 a TypeError about its own code where there is no such descriptor.
+test('readFile of a descriptor that cannot be read passes the error on', async (t) => {
+  const fd = fs.openSync(folder(t), 'r');
+  t.teardown(() => fs.closeSync(fd));
+  await t.throwsAsync(promisify(fs.readFile)(fd), { message: /^EISDIR: .*, read$/ });
+  await t.throwsAsync(promisify(fs.readFile)(999_999), { message: /^EBADF: .*, read$/ });
+});

@@ -1,0 +1,300 @@
+// The functions of node:fs with a callback that take the ring. Each says whether it takes the call:
+// only when its arguments are plainly well-formed. Anything else is node's own function's, which
+// raises its own error, synchronously where it does so.
+
+import { constants } from '../constants.ts';
+import { ReadFile } from '../fs/read.ts';
+import { WriteFile } from '../fs/write.ts';
+import type { Future } from '../future.ts';
+import type { Op } from '../op.ts';
+import { AT_FDCWD } from '../ops/paths.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Statx } from '../statx.ts';
+import { read, vector, write } from './bytes.ts';
+import { Call, isCallback, isFd, type Take } from './callback.ts';
+import { behind, inOrder, last } from './order.ts';
+import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { bigIntStatsOf, statsOf } from './stats.ts';
+
+const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
+
+/** A call of one operation without arguments worth a look, on one path. */
+function onPath(start: (runtime: Runtime, path: string | Uint8Array) => Op<unknown>): Take {
+  return (runtime, [path, callback], instead) => {
+    const name = plainPath(path);
+    if (name === null || !isCallback(callback)) return false;
+    new Call(callback, instead).take(start(runtime, name));
+    return true;
+  };
+}
+
+/** On two paths. */
+function onPaths(
+  start: (runtime: Runtime, from: string | Uint8Array, to: string | Uint8Array) => Op<unknown>,
+): Take {
+  return (runtime, [from, to, callback], instead) => {
+    const names = [plainPath(from), plainPath(to)] as const;
+    if (names[0] === null || names[1] === null || !isCallback(callback)) return false;
+    new Call(callback, instead).take(start(runtime, names[0], names[1]));
+    return true;
+  };
+}
+
+/** On an open file as those at its cursor before it leave it. */
+function onFile<T>(
+  call: Call,
+  fd: number,
+  start: () => PromiseLike<T>,
+  show?: (value: T) => unknown,
+): void {
+  behind(fd, (ended) => {
+    const outcome = start();
+    call.take(outcome, show);
+    outcome.then(ended, ended);
+  });
+}
+
+const open: Take = (runtime, args, instead) => {
+  const [path, second, third, fourth] = args;
+  const short = args.length < 3;
+  const flags = plainFlags(short ? undefined : second, 'r');
+  const mode = plainMode(short || isCallback(third) ? undefined : third, 0o666);
+  const callback = short ? second : isCallback(third) ? third : fourth;
+  const name = plainPath(path);
+  if (name === null || flags < 0 || mode < 0 || !isCallback(callback)) return false;
+  new Call(callback, instead).take(runtime.op.openat(AT_FDCWD, name, flags, mode));
+  return true;
+};
+
+const close: Take = (runtime, [fd, given], instead) => {
+  const callback = given === undefined ? rethrow : given;
+  if (!isFd(fd) || !isCallback(callback)) return false;
+  const call = new Call(callback, instead);
+  last(fd, () => call.take(runtime.op.close(fd)));
+  return true;
+};
+
+/** What close() does without a callback. */
+function rethrow(error: unknown): void {
+  if (error !== null && error !== undefined) throw error;
+}
+
+// --- whole files --------------------------------------------------------------------------------
+
+/** Options of a function for whole files; null: not plain, or the signal was aborted before. */
+function fileOptions(options: unknown): ReturnType<typeof plainOptions> {
+  const plain = plainOptions(typeof options === 'function' ? undefined : options);
+  return plain === null || plain.signal?.aborted === true ? null : plain;
+}
+
+/** Reads or writes a whole file; an open one at its cursor, in the order of the calls. */
+function whole<T>(
+  call: Call,
+  fd: number,
+  writes: boolean,
+  start: () => Future<T>,
+  show?: (value: T) => unknown,
+): void {
+  if (fd < 0) {
+    call.take(start(), show);
+    return;
+  }
+  inOrder(fd, writes, (ended) => {
+    const outcome = start();
+    call.take(outcome, show);
+    outcome.then(ended, ended);
+  });
+}
+
+const readFile: Take = (runtime, [path, second, third], instead) => {
+  const callback = third || second;
+  const options = fileOptions(second);
+  const name = isFd(path) ? null : plainPath(path);
+  if (options === null || (name === null && !isFd(path)) || !isCallback(callback)) return false;
+  if ((second as { buffer?: unknown } | null)?.buffer !== undefined) return false;
+  const flags = plainFlags(options.flag, 'r');
+  if (flags < 0) return false;
+  const { encoding, signal } = options;
+  const fd = isFd(path) ? path : -1;
+  const start = () => new ReadFile(runtime, name, flags, fd, { signal });
+  const show = (bytes: Buffer) => (encoding === null ? bytes : bytes.toString(encoding));
+  whole(new Call(callback, instead), fd, false, start, show);
+  return true;
+};
+
+function writes(flag: 'w' | 'a'): Take {
+  return (runtime, [path, data, third, fourth], instead) => {
+    const callback = fourth || third;
+    const options = fileOptions(third);
+    const name = isFd(path) ? null : plainPath(path);
+    if (options === null || (name === null && !isFd(path)) || !isCallback(callback)) return false;
+    const flags = plainFlags(options.flag || undefined, flag);
+    const mode = plainMode(options.mode, 0o666);
+    if (flags < 0 || mode < 0) return false;
+    if (typeof data !== 'string' && !ArrayBuffer.isView(data)) return false;
+    const bytes = typeof data === 'string' ? Buffer.from(data, options.encoding ?? 'utf8') : data;
+    const { flush, signal } = options;
+    const fd = isFd(path) ? path : -1;
+    const start = () => new WriteFile(runtime, name, flags, mode, fd, bytes, flush, { signal });
+    whole(new Call(callback, instead), fd, true, start);
+    return true;
+  };
+}
+
+// --- metadata -----------------------------------------------------------------------------------
+
+const show = (bigint: boolean) => (stats: Statx | Statx<bigint>) =>
+  bigint ? bigIntStatsOf(stats as Statx<bigint>) : statsOf(stats as Statx);
+
+/** Whether the options of stat, lstat and fstat ask for bigints; null: they ask for more. */
+function asksBigInt(options: unknown): boolean | null {
+  if (options === undefined || typeof options === 'function') return false;
+  // Some versions of Node fail at null, others take it for nothing.
+  if (typeof options !== 'object' || options === null) return null;
+  const { bigint } = options as Record<string, unknown>;
+  const more = ['encoding', 'signal', 'throwIfNoEntry'];
+  if (more.some((name) => (options as Record<string, unknown>)[name] !== undefined)) return null;
+  return bigint === undefined || typeof bigint === 'boolean' ? bigint === true : null;
+}
+
+function stats(flags: number): Take {
+  return (runtime, [path, second, third], instead) => {
+    const callback = isCallback(second) ? second : third;
+    const bigint = asksBigInt(second);
+    const name = plainPath(path);
+    if (bigint === null || name === null || !isCallback(callback)) return false;
+    const op = statx(runtime, AT_FDCWD, name, flags, bigint);
+    new Call(callback, instead).take(op, show(bigint));
+    return true;
+  };
+}
+
+const fstat: Take = (runtime, [fd, second, third], instead) => {
+  const callback = isCallback(second) ? second : third;
+  const bigint = asksBigInt(second);
+  if (bigint === null || !isFd(fd) || !isCallback(callback)) return false;
+  const start = () => statx(runtime, fd, '', AT_EMPTY_PATH, bigint);
+  onFile(new Call(callback, instead), fd, start, show(bigint));
+  return true;
+};
+
+function statx(
+  runtime: Runtime,
+  dirfd: number,
+  path: string | Uint8Array,
+  flags: number,
+  bigint: boolean,
+): Op<Statx | Statx<bigint>> {
+  const { op } = runtime;
+  if (bigint) return op.statx(dirfd, path, flags, undefined, { bigint });
+  return op.statx(dirfd, path, flags);
+}
+
+// --- names --------------------------------------------------------------------------------------
+
+const mkdir: Take = (runtime, [path, second, third], instead) => {
+  const options = isCallback(second) ? undefined : second;
+  const callback = isCallback(second) ? second : third;
+  const { recursive, mode: given } = (
+    typeof options === 'object' && options !== null ? options : { mode: options }
+  ) as { recursive?: unknown; mode?: unknown };
+  if (recursive !== undefined && recursive !== false) return false;
+  if (given === null && options !== null) return false;
+  const mode = plainMode(given, 0o777);
+  const name = plainPath(path);
+  if (name === null || mode < 0 || !isCallback(callback)) return false;
+  new Call(callback, instead).take(runtime.op.mkdirat(AT_FDCWD, name, mode));
+  return true;
+};
+
+const symlink: Take = (runtime, [target, path, third, fourth], instead) => {
+  const callback = fourth === undefined ? third : fourth;
+  const type = fourth === undefined ? undefined : third;
+  const plain = type === undefined || type === null || type === 'file' || type === 'dir';
+  const [to, name] = [plainPath(target), plainPath(path)];
+  if (!plain || to === null || name === null || !isCallback(callback)) return false;
+  new Call(callback, instead).take(runtime.op.symlinkat(to, AT_FDCWD, name));
+  return true;
+};
+
+// --- lengths ------------------------------------------------------------------------------------
+
+/** Truncates what it opens: three operations, each of which may fail. */
+async function cut(runtime: Runtime, path: string | Uint8Array, length: number): Promise<void> {
+  const { op } = runtime;
+  const fd = await op.openat(AT_FDCWD, path, plainFlags('r+', 'r+'));
+  let failed: unknown = null;
+  try {
+    await op.ftruncate(fd, length);
+  } catch (error) {
+    failed = error;
+  }
+  await op.close(fd);
+  if (failed !== null) throw failed;
+}
+
+/** A length as node takes it: negative is 0. null: not plain. */
+function plainLength(length: unknown): number | null {
+  if (length === undefined) return 0;
+  return Number.isSafeInteger(length) ? Math.max(0, length as number) : null;
+}
+
+const truncate: Take = (runtime, [path, second, third], instead) => {
+  const callback = isCallback(second) ? second : third;
+  const length = plainLength(isCallback(second) ? 0 : second);
+  const name = plainPath(path);
+  if (length === null || name === null || !isCallback(callback)) return false;
+  new Call(callback, instead).take(cut(runtime, name, length));
+  return true;
+};
+
+const ftruncate: Take = (runtime, [fd, second, third], instead) => {
+  const callback = isCallback(second) ? second : third;
+  const length = plainLength(isCallback(second) ? 0 : second);
+  if (length === null || !isFd(fd) || !isCallback(callback)) return false;
+  onFile(new Call(callback, instead), fd, () => runtime.op.ftruncate(fd, length));
+  return true;
+};
+
+function sync(name: 'fsync' | 'fdatasync'): Take {
+  return (runtime, [fd, callback], instead) => {
+    if (!isFd(fd) || !isCallback(callback)) return false;
+    onFile(new Call(callback, instead), fd, () => runtime.op[name](fd));
+    return true;
+  };
+}
+
+/** The functions that take the ring, and the operations that each of them needs. */
+export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string[] }>> = {
+  open: { take: open, needs: ['openat'] },
+  close: { take: close, needs: ['close'] },
+  read: { take: read, needs: ['read', 'readv'] },
+  readv: { take: vector(false), needs: ['read', 'readv'] },
+  write: { take: write, needs: ['write', 'writev'] },
+  writev: { take: vector(true), needs: ['write', 'writev'] },
+  readFile: { take: readFile, needs: ['openat', 'read', 'statx', 'close'] },
+  writeFile: { take: writes('w'), needs: ['openat', 'write', 'fsync', 'close'] },
+  appendFile: { take: writes('a'), needs: ['openat', 'write', 'fsync', 'close'] },
+  stat: { take: stats(0), needs: ['statx'] },
+  lstat: { take: stats(AT_SYMLINK_NOFOLLOW), needs: ['statx'] },
+  fstat: { take: fstat, needs: ['statx'] },
+  mkdir: { take: mkdir, needs: ['mkdirat'] },
+  rmdir: {
+    take: onPath((rt, path) => rt.op.unlinkat(AT_FDCWD, path, AT_REMOVEDIR)),
+    needs: ['unlinkat'],
+  },
+  unlink: { take: onPath((rt, path) => rt.op.unlinkat(AT_FDCWD, path)), needs: ['unlinkat'] },
+  rename: {
+    take: onPaths((rt, from, to) => rt.op.renameat(AT_FDCWD, from, AT_FDCWD, to)),
+    needs: ['renameat'],
+  },
+  link: {
+    take: onPaths((rt, from, to) => rt.op.linkat(AT_FDCWD, from, AT_FDCWD, to)),
+    needs: ['linkat'],
+  },
+  symlink: { take: symlink, needs: ['symlinkat'] },
+  truncate: { take: truncate, needs: ['openat', 'ftruncate', 'close'] },
+  ftruncate: { take: ftruncate, needs: ['ftruncate'] },
+  fsync: { take: sync('fsync'), needs: ['fsync'] },
+  fdatasync: { take: sync('fdatasync'), needs: ['fsync'] },
+};
