@@ -41,9 +41,11 @@ function say(text) {
 /** What there is to measure with; says what is missing. */
 function findAll(options) {
   const { found, missing } = findRuntimes();
-  // Without the network nothing is fetched here: `setup` does that.
+  options.progress('building the Rust peers');
+  // All but the light ones are fetched by `setup` only.
   const wanted = options.light ? LIGHT : [...LIGHT, ...HEAVY];
   const { built, problems } = buildPeers(wanted, { offline: !options.light });
+  options.progress('');
   for (const text of [...missing, ...problems]) say(`!! ${text}`);
   if (found.length === 0) throw new Error('no Node.js is there to measure');
   return { runtimes: found, built, fio: !options.light && hasFio(), dist: DIST };

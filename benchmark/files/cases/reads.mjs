@@ -31,6 +31,7 @@ export const cases = ['warm', 'direct'].flatMap((kind) =>
     data: ['blocks'],
     warm: kind === 'warm' ? ['blocks'] : [],
     native: ['floor', 'twin', 'std', 'tokio', 'monoio', 'compio'],
+    without: kind === 'direct' ? ['bunfile'] : [],
     fio: kind === 'warm' ? ['psync', 'io_uring'] : ['psync', 'libaio', 'io_uring'],
     syscalls: kind === 'warm' && inFlight === 32,
     aims: aims[`reads-${kind}-x${inFlight}`],
@@ -70,7 +71,6 @@ export const variants = {
   },
   /** A slice of the file for each read: Bun has no other positioned read of its own. */
   bunfile: (context) => {
-    if (context.direct) return null;
     const file = globalThis.Bun.file(`${context.dir}/blocks`);
     const buffers = [];
     const one = async (i, l) => {

@@ -262,3 +262,13 @@ pub async fn looped(meter: std::sync::Arc<Meter>, mut one: impl AsyncFnMut(u64))
 }
 
 pub mod peer;
+
+#[cfg(test)]
+mod tests {
+  /// The same figures are in __test__/bench.spec.ts: all programs draw the same blocks.
+  #[test]
+  fn the_blocks_are_those_of_javascript() {
+    let drawn = [0, 1, 2, 99_999].map(|i| super::block_of(i, 65_536));
+    assert_eq!(drawn, [48_644, 57_509, 7_438, 44_364]);
+  }
+}

@@ -3,6 +3,7 @@
 use bench_common::peer::{Peer, work};
 use bench_common::*;
 use monoio::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
 struct Monoio;
