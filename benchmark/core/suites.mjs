@@ -97,5 +97,3 @@ export const core = [
     aims: [],
   },
 ];
-
-export const suites = { core };

@@ -4,7 +4,7 @@
 // monitorEventLoopDelay would hide one long stall, which is a single sample.)
 
 import { openSync, readSync } from 'node:fs';
-import { op, run } from '../../dist/index.js';
+import { op, run } from '../../../dist/index.js';
 import { must } from './meter.mjs';
 
 const SECONDS = 3;

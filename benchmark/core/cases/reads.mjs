@@ -3,7 +3,7 @@
 // The same program as benchmark/peers/reads.rs: so many loops, each with a buffer of its own.
 
 import { closeSync, openSync, promises, read, readSync, statSync } from 'node:fs';
-import { op, run } from '../../dist/index.js';
+import { op, run } from '../../../dist/index.js';
 import { Meter, must } from './meter.mjs';
 
 const BLOCK = 4096;

@@ -1,0 +1,86 @@
+// readFile of 10 000 small files, one after the other and 64 at once.
+
+import { must } from '../meter.mjs';
+
+const COUNT = 10_000;
+const name = (size, inFlight) => `readfile-${size / 1024}k-x${inFlight}`;
+const atOnce = (inFlight) => (inFlight === 1 ? 'one at a time' : `${inFlight} at once`);
+const title = (size, inFlight) =>
+  `readFile, 10 000 files of ${size / 1024} KiB, ${atOnce(inFlight)}`;
+
+const aims = {
+  'readfile-1k-x64': [
+    { than: 'best peer', least: 1.4 },
+    { than: 'node26 promises', least: 3 },
+    { than: 'rust floor', field: 'cpu', most: 1.5 },
+  ],
+  'readfile-1k-x1': [{ than: 'node26 sync', least: 1 }],
+  'readfile-64k-x1': [{ than: 'node26 sync', least: 1 }],
+  'readfile-64k-x64': [{ than: 'best peer', least: 1 }],
+};
+
+export const cases = [1024, 65536].flatMap((size) =>
+  [1, 64].map((inFlight) => ({
+    name: name(size, inFlight),
+    title: title(size, inFlight),
+    unit: 'file',
+    params: { size, inFlight, count: COUNT },
+    data: [`small-${size}`],
+    warm: [`small-${size}`],
+    native: ['floor', 'twin', 'std', 'tokio', 'monoio', 'compio', 'old'],
+    aims: aims[name(size, inFlight)],
+  })),
+);
+
+/** File i is filled with the byte i % 251. */
+export function check({ size, count }) {
+  return (bytes, i) => {
+    const expected = (i % count) % 251;
+    must(bytes.length === size, `a file of ${size} bytes gave ${bytes.length}`);
+    must(bytes[0] === expected && bytes[size - 1] === expected, 'this is another file');
+  };
+}
+
+function paths({ dir, size, count }) {
+  return Array.from({ length: count }, (_, i) => `${dir}/small-${size}/${i}`);
+}
+
+export const variants = {
+  promises: (context) => {
+    const { readFile } = context.fs;
+    const files = paths(context);
+    return { one: (i) => readFile(files[i % COUNT]) };
+  },
+  callback: (context) => {
+    const { readFile } = context.fs;
+    const files = paths(context);
+    return { one: (i, _l, done) => readFile(files[i % COUNT], done) };
+  },
+  sync: (context) => {
+    const { readFileSync } = context.fs;
+    const files = paths(context);
+    return { one: (i) => readFileSync(files[i % COUNT]) };
+  },
+  bunfile: (context) => {
+    const files = paths(context);
+    return { one: (i) => globalThis.Bun.file(files[i % COUNT]).bytes() };
+  },
+  deno: (context) => {
+    const files = paths(context);
+    return { one: (i) => globalThis.Deno.readFile(files[i % COUNT]) };
+  },
+  /** Three raw steps. The request is longer than the file: a short read is its end. */
+  op: (context) => {
+    const { op, AT_FDCWD } = context.ringcore;
+    const files = paths(context);
+    const room = Array.from({ length: context.inFlight }, () => Buffer.alloc(context.size + 4096));
+    return {
+      *one(i, l) {
+        const fd = yield* op.openat(AT_FDCWD, files[i % COUNT], 0);
+        const count = yield* op.read(fd, room[l], 0);
+        yield* op.close(fd);
+        return Buffer.from(room[l].subarray(0, count));
+      },
+    };
+  },
+};
