@@ -108,7 +108,33 @@ export class FileHandle extends EventEmitter {
     return this.#seekable;
   }
 
-  read(...args: unknown[]): Promise<Read> {
+  /**
+   * Whether it is the common case, an open handle, a range of a view, the cursor or a place: done
+   * with one promise.
+   */
+  static #usual(handle: FileHandle, view: unknown, offset: unknown, length: unknown, at: unknown) {
+    if (typeof handle !== 'object' || handle === null || !(#refs in handle)) return false;
+    const { fd } = handle;
+    if (fd < 0 || !isRange(view, offset, length) || length === 0) return false;
+    return at === null || (isCount(at) && handle.#positions(fd));
+  }
+
+  async read(buffer?: unknown, offset?: unknown, length?: unknown, at?: unknown): Promise<Read> {
+    if (FileHandle.#usual(this, buffer, offset, length, at)) {
+      const view = part(buffer as ArrayBufferView, offset as number, length as number);
+      const where = at === null ? undefined : { offset: at as number };
+      this.#refs++;
+      try {
+        const bytesRead = await this.#file.read(view, where);
+        return { __proto__: null, bytesRead, buffer } as unknown as Read;
+      } catch (error) {
+        if (error instanceof Error) Error.captureStackTrace(error);
+        throw error;
+      } finally {
+        if (--this.#refs === 0) this.#released?.();
+      }
+    }
+    const args = [buffer, offset, length, at];
     return FileHandle.#hold(this, 'read', (fd) => this.#read(fd, args));
   }
 
@@ -135,7 +161,27 @@ export class FileHandle extends EventEmitter {
     return { __proto__: null, bytesRead, buffer } as unknown as Read;
   }
 
-  write(...args: unknown[]): Promise<Written> {
+  async write(
+    buffer?: unknown,
+    offset?: unknown,
+    length?: unknown,
+    at?: unknown,
+  ): Promise<Written> {
+    if (FileHandle.#usual(this, buffer, offset, length, at)) {
+      const view = part(buffer as ArrayBufferView, offset as number, length as number);
+      const where = at === null ? undefined : { offset: at as number };
+      this.#refs++;
+      try {
+        const bytesWritten = await this.#file.write(view, where);
+        return { __proto__: null, bytesWritten, buffer } as unknown as Written;
+      } catch (error) {
+        if (error instanceof Error) Error.captureStackTrace(error);
+        throw error;
+      } finally {
+        if (--this.#refs === 0) this.#released?.();
+      }
+    }
+    const args = [buffer, offset, length, at];
     return FileHandle.#hold(this, 'write', (fd) => this.#write(fd, args));
   }
 
