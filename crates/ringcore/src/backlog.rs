@@ -23,7 +23,21 @@ pub(crate) fn linked(sqe: &Sqe) -> bool {
   sqe.flags & LINKS != 0
 }
 
+/// Looks that may bring nothing in a row. A kernel thread adds task work and then sets SQ_TASKRUN; a
+/// look in between runs the work, and the flag stays set with nothing behind it.
+const BARREN: u8 = 8;
+
 impl Ring {
+  /// Something to submit, to run or to reap right now, as far as one can tell.
+  pub fn ready(&mut self) -> bool {
+    self.more() || (self.fatal.is_none() && self.barren < BARREN && self.driver.pending())
+  }
+
+  /// The last enter could not take everything; spinning on it would not help.
+  pub fn stalled(&self) -> bool {
+    self.stalled
+  }
+
   /// Inline bytes of the last submit (I8).
   pub fn entered_bytes(&self) -> usize {
     self.entered_bytes

@@ -144,6 +144,10 @@ impl Kernel {
   }
 }
 
+/// Enters that find no completion although SQ_TASKRUN is set: work that completes nothing, 20 pieces
+/// each, or none at all.
+const STALE_LOOKS: u32 = 8;
+
 impl Driver for Kernel {
   // PAIR: Kernel.push
   fn push(&mut self, sqes: &[Sqe]) {
@@ -219,8 +223,14 @@ impl Driver for Kernel {
     if blind && !self.polled() {
       let _ = self.submit(Wait::No);
     }
-    let empty = self.ring.completion().is_empty();
-    let parked = empty && !self.sq_flags_pending();
+    // The flag may be stale: the kernel set it after an enter had run the work. What an enter from
+    // here on does not find signals the eventfd.
+    let mut looks = 0;
+    while self.ring.completion().is_empty() && self.sq_flags_pending() && looks < STALE_LOOKS {
+      let _ = self.submit(Wait::No);
+      looks += 1;
+    }
+    let parked = self.ring.completion().is_empty() && !self.overflowed();
     if !parked {
       self.unpark();
     }

@@ -102,6 +102,8 @@ pub struct Ring {
   pub(crate) own_in_flight: usize,
   /// The last enter answered EAGAIN or EBUSY: reap, then try again.
   pub(crate) stalled: bool,
+  /// Looks in a row that brought nothing.
+  pub(crate) barren: u8,
   /// The errno that ended the ring.
   pub(crate) fatal: Option<i32>,
   /// The wake-up read's CQE came: it must be armed again.
@@ -136,6 +138,7 @@ impl Ring {
       in_flight: 0,
       own_in_flight: 0,
       stalled: false,
+      barren: 0,
       fatal: None,
       woken: false,
       closed: false,
@@ -306,6 +309,7 @@ impl Ring {
       }
     }
     let reaped = events.len() - before;
+    self.barren = if reaped == 0 { self.barren.saturating_add(1) } else { 0 };
     self.stats.completed += reaped as u32;
     reaped
   }
@@ -313,7 +317,9 @@ impl Ring {
   // PAIR: Ring.park
   /// Prepares to sleep. False: there is work, take another turn.
   pub fn park(&mut self) -> bool {
-    !self.more() && self.driver.park()
+    let parked = !self.more() && self.driver.park();
+    self.barren = 0;
+    parked
   }
 
   /// Wake-ups are not wanted until the next park. Call before the first enter of a turn.
@@ -334,18 +340,8 @@ impl Ring {
   }
 
   /// Something is not in the SQ yet.
-  fn waits(&self) -> bool {
+  pub(crate) fn waits(&self) -> bool {
     !self.backlog.is_empty() || !self.own.is_empty()
-  }
-
-  /// Something to submit, to run or to reap right now.
-  pub fn ready(&mut self) -> bool {
-    self.more() || (self.fatal.is_none() && self.driver.pending())
-  }
-
-  /// The last enter could not take everything; spinning on it would not help.
-  pub fn stalled(&self) -> bool {
-    self.stalled
   }
 
   /// The errno that ended the ring.

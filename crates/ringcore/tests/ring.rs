@@ -1,7 +1,8 @@
 //! The ring over a driver that does what the test says, over the mock, and over the kernel.
 //! Pair: __test__/ring.spec.ts
 
-use ringcore::cqe::{Cqe, ENTER_BYTES};
+use ringcore::border::Border;
+use ringcore::cqe::{Cqe, ENTER_BYTES, H_COMPLETIONS, H_MODE, H_MORE, TURN_ENTER, TURN_PARK};
 use ringcore::kernel::{Kernel, Options};
 use ringcore::mock::{Faults, Mock};
 use ringcore::ring::{Driver, Entry, Event, Input, Ring, Wait};
@@ -15,6 +16,8 @@ use std::time::Duration;
 /// What a scripted kernel saw and what it will say.
 #[derive(Default)]
 struct Script {
+  /// SQ_TASKRUN is set, and there is no task work.
+  stale: bool,
   sq: Vec<Sqe>,
   /// Everything that was taken, in order, with the path it named.
   taken: Vec<(Sqe, Option<String>)>,
@@ -87,7 +90,8 @@ impl Driver for Scripted {
   }
 
   fn pending(&mut self) -> bool {
-    !self.script.borrow().cq.is_empty()
+    let script = self.script.borrow();
+    script.stale || !script.cq.is_empty()
   }
 
   fn overflowed(&self) -> bool {
@@ -475,4 +479,26 @@ fn readable(address: *mut u8, byte: u8) -> bool {
   };
   fds.into_iter().for_each(ringcore::ring::close_now);
   read == 4096 && copy.iter().all(|got| *got == byte)
+}
+
+// PAIR: only-rust -- TypeScript's turns end in Rust
+#[test]
+fn a_flag_of_the_kernel_with_nothing_behind_it_ends_no_turn() {
+  let (ring, script) = scripted(4);
+  let mut border = Border::new(ring, -1).unwrap();
+  script.borrow_mut().stale = true;
+  border.set(H_MODE, TURN_ENTER | TURN_PARK);
+  for _ in 0..3 {
+    // It would not come back.
+    border.turn();
+    assert_eq!(border.get(H_MORE), 0, "parked");
+  }
+  // What comes for a ring that has looked in vain is seen all the same.
+  let ring = &mut border.ring;
+  let key = push(ring, entry(IORING_OP_POLL_ADD), 7);
+  border.turn();
+  script.borrow_mut().cq.push_back(Cqe { user_data: key.user_data(), res: 5, flags: 0 });
+  border.turn();
+  border.turn();
+  assert_eq!(border.get(H_COMPLETIONS), 1);
 }
