@@ -20,6 +20,18 @@ export {
   TimeoutError,
   UnavailableError,
 } from './error.ts';
+export * as fs from './fs/index.ts';
+export {
+  type AppendOptions,
+  type At,
+  Chunks,
+  type ChunksOptions,
+  File,
+  type Files,
+  Lines,
+  type LinesOptions,
+  OpenOptions,
+} from './fs/index.ts';
 export { Context, Future, PENDING, type Poll, type Waker } from './future.ts';
 export { fromPromise, future } from './generator.ts';
 export type { BufferGroup, Buffers, GroupOptions, Lent } from './group.ts';

@@ -6,6 +6,7 @@ import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
 import { closedError, RingcoreError, typeError } from './error.ts';
 import { Executor } from './executor.ts';
+import type { Files } from './fs/options.ts';
 import { type Context, Future, late, PENDING, type Poll } from './future.ts';
 import { Buffers } from './group.ts';
 import { Kernel } from './kernel.ts';
@@ -56,6 +57,13 @@ const NO_STATS: Stats = {
   groupBytes: 0,
 };
 
+/** Set by what stands above: dependencies point one way. */
+export const above: { files: (runtime: () => Runtime) => Files } = {
+  files: () => {
+    throw new RingcoreError('ERR_RINGCORE_MISUSE', 'fs/options.ts is not loaded');
+  },
+};
+
 /** How a runtime gets its driver: the kernel's, or a mock in tests. */
 export type OpenDriver = (options: CheckedOptions, wake: () => void) => Driver;
 
@@ -80,6 +88,7 @@ export class Runtime {
   private proof: Wake = 'unproved';
   private proofTimer: NodeJS.Timeout | null = null;
   private finalStats: Stats = NO_STATS;
+  private files: Files | null = null;
 
   /** Nothing is opened before the first use (I9). Wrong options throw here. */
   constructor(options?: Options, openDriver: OpenDriver = Kernel.open) {
@@ -100,6 +109,12 @@ export class Runtime {
       throw new RingcoreError('ERR_RINGCORE_INITIALIZED', text);
     }
     defaultRuntime = new Runtime(options);
+  }
+
+  /** How files of this runtime are opened: `rt.File.open(path)`. */
+  get File(): Files {
+    this.files ??= above.files(() => this);
+    return this.files;
   }
 
   /** The executor; the first call makes the ring, or throws ERR_RINGCORE_UNAVAILABLE. */

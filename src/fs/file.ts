@@ -1,309 +1,240 @@
-// PAIR: only-typescript file.ts -- its Rust twin comes with the next commits
+// File: an open file, its cursor and its end.
+// Pair: crates/ringcore/src/fs/file.rs
 //
-// An open file. Operations at its cursor run one after the other, in the order of the calls: two
-// reads at once of one position would both get the same bytes, or torn ones (nodejs/node#50717).
-//
-//   read ─┐                       ┌─ in flight at the cursor: one
-//   read ─┼─ waiting ─────────────┤
-//   read ─┘                       └─ with an offset of their own: any number
+// A method without `At` in its name works at the cursor, one after the other in the order of the
+// calls (unless it is given an `offset`); those with an offset leave the cursor alone and run at
+// once. Every method starts when it is called; what it gives may be awaited later, or `yield*`ed.
 
-import { closeSync } from 'node:fs';
+import { checkOffset, checkView } from '../check.ts';
 import { constants } from '../constants.ts';
-import { errnoError } from '../error.ts';
-import type { Context, Poll } from '../future.ts';
+import { typeError } from '../error.ts';
+import type { Future } from '../future.ts';
 import type { Op, OpOptions, TransferOptions } from '../op.ts';
-import { type Fields, FieldsOp, nothing } from '../ops/fields.ts';
-import { TransferOp } from '../ops/files.ts';
-import { VectorOp } from '../ops/vectors.ts';
-import type { Started } from '../reactor.ts';
-import type { Ring } from '../ring.ts';
-import type { Runtime } from '../runtime.ts';
-import {
-  IORING_FSYNC_DATASYNC,
-  IORING_OP_CLOSE,
-  IORING_OP_FSYNC,
-  IORING_OP_FTRUNCATE,
-  IORING_OP_READ,
-  IORING_OP_READV,
-  IORING_OP_STATX,
-  IORING_OP_WRITE,
-  IORING_OP_WRITEV,
-  STATX_BYTES,
-} from '../sqe.ts';
+import type { Fields } from '../ops/fields.ts';
+import { nothing } from '../ops/fields.ts';
+import type { PathLike } from '../ops/paths.ts';
+import { current, type Runtime } from '../runtime.ts';
+import * as S from '../sqe.ts';
 import { decode, type Statx } from '../statx.ts';
+import { Chunks, type ChunksOptions } from './chunks.ts';
+import { CURSOR, Handle } from './handle.ts';
+import { Lines, type LinesOptions } from './lines.ts';
+import { FileFields, FileTransfer, FileVector } from './moves.ts';
+import { Files, type OpenOptions } from './options.ts';
 import { ReadFile } from './read.ts';
+import * as transfer from './transfer.ts';
+import { type Steps, Work } from './work.ts';
 import { WriteFile } from './write.ts';
 
-const EBADF = 9;
-const ECANCELED = 125;
+type Place = number | bigint;
 
 /** Where a transfer begins. */
 export interface At extends TransferOptions {
   /** A position in the file; absent: the cursor, which moves on. */
-  offset?: number | bigint | undefined;
+  offset?: Place | undefined;
 }
 
-/** The position that the kernel keeps. */
-const CURSOR = -1;
-
-/** An operation of a file: the file knows when it ends, and may let it wait. */
-interface FileOp {
-  /** It waits for the cursor. */
-  queued: boolean;
-  readonly settled: boolean;
-  begin(): void;
+/** Options of `File.append`. */
+export interface AppendOptions extends OpOptions {
+  /** The bytes are on the disk when it ends. Default false. */
+  durable?: boolean | undefined;
 }
 
-class FileTransfer extends TransferOp implements FileOp {
-  queued = false;
-  private readonly file: File;
-
-  constructor(
-    file: File,
-    opcode: number,
-    view: ArrayBufferView,
-    offset: number | bigint,
-    options: TransferOptions | undefined,
-  ) {
-    super(file.runtime, opcode, file.fd, view, offset, options);
-    this.file = file;
-  }
-
-  override begin(): void {
-    if (!this.queued) super.begin();
-  }
-
-  override poll(cx: Context): Poll<number> {
-    return this.queued && !this.settled ? this.wait(cx) : super.poll(cx);
-  }
-
-  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
-    const copied = super.complete(res, flags, opened, ring);
-    this.file.ended(this);
-    return copied;
-  }
-
-  override abandon(cx: Context): boolean {
-    // It never started; whoever else waits for it still gets it.
-    if (this.queued && !this.settled && this.leave(cx.waker)) return false;
-    return super.abandon(cx);
-  }
-
-  override refuse(error: unknown): void {
-    super.refuse(error);
-    this.file.ended(this);
-  }
-
-  override lost(error: unknown): void {
-    super.lost(error);
-    this.file.ended(this);
-  }
+/** A string is its UTF-8. */
+export function viewOf(data: string | ArrayBufferView): ArrayBufferView {
+  return typeof data === 'string' ? Buffer.from(data) : checkView('data', data);
 }
 
-class FileVector extends VectorOp implements FileOp {
-  queued = false;
-  private readonly file: File;
+const files = new Files(current);
 
-  constructor(
-    file: File,
-    opcode: number,
-    views: readonly ArrayBufferView[],
-    offset: number | bigint,
-    options: TransferOptions | undefined,
-  ) {
-    super(file.runtime, opcode, file.fd, views, offset, options);
-    this.file = file;
-  }
-
-  override begin(): void {
-    if (!this.queued) super.begin();
-  }
-
-  override poll(cx: Context): Poll<number> {
-    return this.queued && !this.settled ? this.wait(cx) : super.poll(cx);
-  }
-
-  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
-    const copied = super.complete(res, flags, opened, ring);
-    this.file.ended(this);
-    return copied;
-  }
-
-  override abandon(cx: Context): boolean {
-    if (this.queued && !this.settled && this.leave(cx.waker)) return false;
-    return super.abandon(cx);
-  }
-
-  override refuse(error: unknown): void {
-    super.refuse(error);
-    this.file.ended(this);
-  }
-
-  override lost(error: unknown): void {
-    super.lost(error);
-    this.file.ended(this);
-  }
-}
-
-class FileFields<T> extends FieldsOp<T> implements FileOp {
-  queued = false;
-  private readonly file: File;
-
-  constructor(
-    file: File,
-    opcode: number,
-    syscall: string,
-    fields: Fields,
-    read: (res: number, output: Uint8Array) => T,
-    options: OpOptions | undefined,
-  ) {
-    super(file.runtime, opcode, syscall, { ...fields, fd: file.fd }, read, options);
-    this.file = file;
-  }
-
-  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
-    const copied = super.complete(res, flags, opened, ring);
-    this.file.ended(this);
-    return copied;
-  }
-
-  override refuse(error: unknown): void {
-    super.refuse(error);
-    this.file.ended(this);
-  }
-
-  override lost(error: unknown): void {
-    super.lost(error);
-    this.file.ended(this);
-  }
-}
-
-class CloseOp extends FieldsOp<void> {
-  private readonly number: number;
-
-  constructor(runtime: Runtime, fd: number) {
-    super(runtime, IORING_OP_CLOSE, 'close', { fd }, nothing, undefined);
-    this.number = fd;
-  }
-
-  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
-    // Cancelled before it ran, it has closed nothing.
-    if (res === -ECANCELED) ring.closeFd(this.number);
-    return super.complete(res, flags, opened, ring);
-  }
-
-  /** Nobody waits for it any more; it closes all the same. */
-  override abandon(): boolean {
-    return false;
-  }
-}
-
-/** A descriptor of a file that nobody closed, and how to close it. */
-interface Forgotten {
-  readonly runtime: Runtime;
-  readonly fd: number;
-  readonly place: number;
-}
-
-let warned = false;
-
-/** I3: a handle that was forgotten is closed, and that is said once. */
-const FORGOTTEN = new FinalizationRegistry<Forgotten>(({ runtime, fd, place }) => {
-  if (runtime.closed) {
-    if (place < 0) closeSync(fd); // Teardown has closed those that were kept.
-    return;
-  }
-  const { reactor } = runtime.executor;
-  reactor.ring.border.unkeep(place);
-  reactor.closeFd(fd);
-  if (warned) return;
-  warned = true;
-  const text = `File descriptor ${fd} was closed by the garbage collector: call close()`;
-  process.emitWarning(text, { code: 'RINGCORE_FD_GC' });
-});
-
-/** An open file. */
+// PAIR: File
+/** An open file. Forgotten, it is closed, with one warning (I3). */
 export class File {
   readonly runtime: Runtime;
-  private number: number;
-  /** Where teardown finds the descriptor, should this thread end first; -1: it does not. */
-  private readonly place: number;
-  /** The operation at the cursor, and those that wait for it. */
-  private busy: FileOp | null = null;
-  private readonly waiting: FileOp[] = [];
-  /** Operations that were started or wait. */
-  private pending = 0;
-  private closing: Promise<void> | null = null;
-  private idle: (() => void) | null = null;
+  private readonly handle: Handle;
 
   /** Takes over a descriptor that is open: it is the file's to close from here on. */
-  constructor(runtime: Runtime, fd: number) {
+  constructor(runtime: Runtime, fd: number, waits = false) {
     this.runtime = runtime;
-    this.number = fd;
-    this.place = runtime.executor.reactor.ring.border.keep(fd);
-    FORGOTTEN.register(this, { runtime, fd, place: this.place }, this);
+    this.handle = new Handle(runtime, fd, waits, this);
   }
 
+  /** One that waits where its descriptor must not. */
+  static waiting(runtime: Runtime, fd: number): File {
+    return new File(runtime, fd, true);
+  }
+
+  // PAIR: File.open
+  /** Opens a file that exists, to be read. */
+  static open(path: PathLike, options?: OpOptions): Future<File> {
+    return files.open(path, options);
+  }
+
+  // PAIR: File.create
+  /** Opens a file to be written: empty, or made. */
+  static create(path: PathLike, options?: OpOptions): Future<File> {
+    return files.create(path, options);
+  }
+
+  // PAIR: File.options
+  /** All ways to open a file. */
+  static options(): OpenOptions {
+    return files.options();
+  }
+
+  // PAIR: File.fromFd
+  /**
+   * Takes a descriptor over. One that is non-blocking is waited for by polling; its flags stay as
+   * they are.
+   */
+  static fromFd(fd: number): File {
+    return files.fromFd(fd);
+  }
+
+  // PAIR: File.fd
   /** The descriptor, still the file's; -1 when it is closed. */
   get fd(): number {
-    return this.runtime.closed ? -1 : this.number;
+    return this.handle.fd;
   }
 
-  /** The descriptor for a system call; EBADF when the file is closed or closes. */
-  private open(syscall: string): number {
-    if (this.closing !== null || this.fd < 0) {
-      const error = errnoError(EBADF, syscall);
-      error.message = 'file closed';
-      throw error;
-    }
-    return this.number;
-  }
-
+  // PAIR: File.read
   /** Reads at most `buffer.byteLength` bytes (and at most 1 MiB); 0 is the end. */
   read(buffer: ArrayBufferView, at?: At): Op<number> {
-    this.open('read');
-    const offset = at?.offset ?? CURSOR;
-    return this.start(new FileTransfer(this, IORING_OP_READ, buffer, offset, at), offset);
+    return this.transfer(S.IORING_OP_READ, 'read', buffer, at?.offset, at);
   }
 
-  /** Writes at most 1 MiB of `buffer`; resolves to the count, which may be short. */
-  write(buffer: ArrayBufferView, at?: At): Op<number> {
-    this.open('write');
-    const offset = at?.offset ?? CURSOR;
-    return this.start(new FileTransfer(this, IORING_OP_WRITE, buffer, offset, at), offset);
+  // PAIR: File.readAt
+  /** The same at an offset. */
+  readAt(buffer: ArrayBufferView, offset: Place, options?: TransferOptions): Op<number> {
+    return this.transfer(S.IORING_OP_READ, 'read', buffer, from(offset), options);
   }
 
+  // PAIR: File.readExact
+  /** Fills the buffer. ERR_RINGCORE_UNEXPECTED_END: the file ended before. */
+  readExact(buffer: ArrayBufferView, at?: At): Future<void> {
+    const view = checkView('buffer', buffer);
+    const offset = start(at?.offset);
+    const options = at ?? {};
+    return this.work('read', offset, (handle) => transfer.readExact(handle, view, offset, options));
+  }
+
+  // PAIR: File.readExactAt
+  /** The same from an offset. */
+  readExactAt(buffer: ArrayBufferView, offset: Place, options?: TransferOptions): Future<void> {
+    return this.readExact(buffer, { ...options, offset: from(offset) });
+  }
+
+  // PAIR: File.readToEnd
+  /** Everything from the cursor to the end, also of what has no size. */
+  readToEnd(options: OpOptions = {}): Future<Buffer> {
+    return this.work('read', CURSOR, (handle) => transfer.readToEnd(handle, options));
+  }
+
+  // PAIR: File.readToString
+  /** The same as text. What is wrong in UTF-8 becomes U+FFFD. (In Rust it is an error.) */
+  readToString(encoding: BufferEncoding = 'utf8', options: OpOptions = {}): Future<string> {
+    if (!Buffer.isEncoding(encoding)) throw typeError('encoding', 'an encoding', encoding);
+    return this.work('read', CURSOR, function* (handle) {
+      return (yield* transfer.readToEnd(handle, options)).toString(encoding);
+    });
+  }
+
+  // PAIR: File.readv
   /** Reads into several buffers, one after the other. */
   readv(buffers: readonly ArrayBufferView[], at?: At): Op<number> {
-    this.open('read');
-    const offset = at?.offset ?? CURSOR;
-    return this.start(new FileVector(this, IORING_OP_READV, buffers, offset, at), offset);
+    return this.vector(S.IORING_OP_READV, 'read', buffers, at?.offset, at);
   }
 
-  /** Writes several buffers, one after the other. */
+  // PAIR: File.readvAt
+  /** The same at an offset. */
+  readvAt(
+    buffers: readonly ArrayBufferView[],
+    offset: Place,
+    options?: TransferOptions,
+  ): Op<number> {
+    return this.vector(S.IORING_OP_READV, 'read', buffers, from(offset), options);
+  }
+
+  // PAIR: File.write
+  /** Writes at most 1 MiB of `data`; resolves to the count, which may be short. */
+  write(data: string | ArrayBufferView, at?: At): Op<number> {
+    return this.transfer(S.IORING_OP_WRITE, 'write', viewOf(data), at?.offset, at);
+  }
+
+  // PAIR: File.writeAt
+  /** The same at an offset. */
+  writeAt(data: string | ArrayBufferView, offset: Place, options?: TransferOptions): Op<number> {
+    return this.transfer(S.IORING_OP_WRITE, 'write', viewOf(data), from(offset), options);
+  }
+
+  // PAIR: File.writeAll
+  /** Writes all of `data`. */
+  writeAll(data: string | ArrayBufferView, at?: At): Future<void> {
+    const view = viewOf(data);
+    const offset = start(at?.offset);
+    const options = at ?? {};
+    return this.work('write', offset, (handle) => transfer.writeAll(handle, view, offset, options));
+  }
+
+  // PAIR: File.writeAllAt
+  /** The same at an offset. */
+  writeAllAt(
+    data: string | ArrayBufferView,
+    offset: Place,
+    options?: TransferOptions,
+  ): Future<void> {
+    return this.writeAll(data, { ...options, offset: from(offset) });
+  }
+
+  // PAIR: File.writev
+  /** Writes several buffers, in their order. The count may be short. */
   writev(buffers: readonly ArrayBufferView[], at?: At): Op<number> {
-    this.open('write');
-    const offset = at?.offset ?? CURSOR;
-    return this.start(new FileVector(this, IORING_OP_WRITEV, buffers, offset, at), offset);
+    return this.vector(S.IORING_OP_WRITEV, 'write', buffers, at?.offset, at);
   }
 
-  /** Brings data and metadata to the disk. */
+  // PAIR: File.writevAt
+  /** The same at an offset. */
+  writevAt(
+    buffers: readonly ArrayBufferView[],
+    offset: Place,
+    options?: TransferOptions,
+  ): Op<number> {
+    return this.vector(S.IORING_OP_WRITEV, 'write', buffers, from(offset), options);
+  }
+
+  // PAIR: File.append
+  /**
+   * Writes all of `data` at the end of the file, and moves the cursor there. With `durable` the
+   * bytes are on the disk when it ends: the write is linked to its fdatasync.
+   */
+  append(data: string | ArrayBufferView, options: AppendOptions = {}): Future<void> {
+    const view = viewOf(data);
+    const { durable = false, signal, ref } = options;
+    if (typeof durable !== 'boolean')
+      throw typeError('options.durable', 'of type boolean', durable);
+    const rwFlags = constants.RWF_APPEND;
+    return this.work('write', CURSOR, (handle) =>
+      durable
+        ? transfer.appendDurable(handle, view, { signal, ref })
+        : transfer.writeAll(handle, view, CURSOR, { signal, ref, rwFlags }),
+    );
+  }
+
+  // PAIR: File.sync
+  /** Brings data and metadata of what was written before to the disk. */
   sync(options?: OpOptions): Op<void> {
-    return this.fields(IORING_OP_FSYNC, 'fsync', {}, nothing, options);
+    return this.fields(S.IORING_OP_FSYNC, 'fsync', {}, nothing, options);
   }
 
-  /** Brings the data to the disk. */
+  // PAIR: File.datasync
+  /** The same for the data, and what metadata is needed to find it again. */
   datasync(options?: OpOptions): Op<void> {
-    const fields = { word0: IORING_FSYNC_DATASYNC };
-    return this.fields(IORING_OP_FSYNC, 'fdatasync', fields, nothing, options);
+    const fields = { word0: S.IORING_FSYNC_DATASYNC };
+    return this.fields(S.IORING_OP_FSYNC, 'fdatasync', fields, nothing, options);
   }
 
-  /** Sets the length in bytes; what is new are zeros. */
-  truncate(length: number | bigint = 0, options?: OpOptions): Op<void> {
-    return this.fields(IORING_OP_FTRUNCATE, 'ftruncate', { offset: length }, nothing, options);
-  }
-
-  /** The metadata. */
+  // PAIR: File.stat
+  /** What is known of the file. */
   stat(bigint: true, options?: OpOptions): Op<Statx<bigint>>;
   stat(bigint?: false, options?: OpOptions): Op<Statx>;
   stat(bigint = false, options?: OpOptions): Op<Statx<number | bigint>> {
@@ -312,106 +243,118 @@ export class File {
       unnamed: true,
       word0: constants.AT_EMPTY_PATH,
       length: constants.STATX_BASIC_STATS | constants.STATX_BTIME,
-      output: STATX_BYTES,
+      output: S.STATX_BYTES,
     };
     const read = (_: number, output: Uint8Array) => decode<number | bigint>(output, bigint);
-    return this.fields(IORING_OP_STATX, 'fstat', fields, read, options);
+    return this.fields(S.IORING_OP_STATX, 'fstat', fields, read, options);
   }
 
-  /** What is left from the cursor on. */
-  readRest(options?: OpOptions): Op<Buffer> {
-    const op = new ReadFile(this.runtime, null, 0, this.open('read'), options);
-    op.owner = this;
-    return this.start(op, CURSOR);
+  // PAIR: File.truncate
+  /** Sets the length in bytes; what is new are zeros. */
+  truncate(length: Place = 0, options?: OpOptions): Op<void> {
+    const fields = { offset: checkOffset(length, 'length', 0) };
+    return this.fields(S.IORING_OP_FTRUNCATE, 'ftruncate', fields, nothing, options);
   }
 
-  /** All of `data` at the cursor. */
-  writeRest(data: ArrayBufferView, flush = false, options?: OpOptions): Op<void> {
-    const fd = this.open('write');
-    const op = new WriteFile(this.runtime, null, 0, 0, fd, data, flush, options);
-    op.owner = this;
-    return this.start(op, CURSOR);
+  // PAIR: File.allocate
+  /** Reserves room for `length` bytes at `offset`; the file is extended if it ends before. */
+  allocate(offset: Place, length: Place, options?: OpOptions): Op<void> {
+    const fields = { offset: from(offset), addr: checkOffset(length, 'length', 0) };
+    return this.fields(S.IORING_OP_FALLOCATE, 'fallocate', fields, nothing, options);
   }
 
-  private fields<T>(
-    opcode: number,
-    syscall: string,
-    fields: Fields,
-    read: (res: number, output: Uint8Array) => T,
-    options: OpOptions | undefined,
-  ): Op<T> {
-    this.open(syscall);
-    const op = new FileFields(this, opcode, syscall, fields, read, options);
-    this.pending++;
-    op.begin();
-    return op;
+  // PAIR: File.chunks
+  /** The bytes in pieces: `for await`, or `next`. Leaving the loop leaves the file open. */
+  chunks(options: ChunksOptions = {}): Chunks {
+    return new Chunks(this, options);
   }
 
-  /** Starts it, or lets it wait for the cursor. */
-  private start<O extends FileOp>(op: O, offset: number | bigint): O {
-    this.pending++;
-    if (offset === CURSOR) {
-      if (this.busy !== null) {
-        op.queued = true;
-        this.waiting.push(op);
-        return op;
-      }
-      this.busy = op;
-    }
-    op.begin();
-    return op;
+  // PAIR: File.lines
+  /** The text of these chunks, line by line. */
+  lines(options: LinesOptions = {}): Lines {
+    return new Lines(new Chunks(this, options), options);
   }
 
-  /** An operation of this file has ended. */
-  ended(op: FileOp): void {
-    this.pending--;
-    if (op === this.busy) {
-      this.busy = null;
-      while (this.busy === null && this.waiting.length > 0) {
-        const next = this.waiting.shift() as FileOp;
-        next.queued = false;
-        if (next.settled) {
-          this.pending--; // Abandoned before its turn came.
-          continue;
-        }
-        this.busy = next;
-        next.begin();
-      }
-    }
-    if (this.pending === 0) this.idle?.();
+  // PAIR: File.close
+  /** Waits for what is in flight, then closes. What comes later is EBADF. */
+  close(): Future<void> {
+    return this.handle.close();
   }
 
-  /** Waits for what is in flight, then closes. A second call gives the same promise. */
-  close(): Promise<void> {
-    this.closing ??= this.end();
-    return this.closing;
-  }
-
-  private async end(): Promise<void> {
-    if (this.pending > 0) {
-      await new Promise<void>((resolve) => {
-        this.idle = resolve;
-      });
-    }
-    const fd = this.release();
-    if (fd >= 0) await new CloseOp(this.runtime, fd);
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close().then(() => {});
   }
 
   /** The descriptor, the caller's to close from here on; -1: it is closed. */
   release(): number {
-    const { runtime, number, place } = this;
-    if (number < 0) return -1;
-    this.number = -1;
-    FORGOTTEN.unregister(this);
-    if (runtime.closed) {
-      if (place < 0) closeSync(number); // Teardown has closed those that were kept.
-      return -1;
-    }
-    runtime.executor.reactor.ring.border.unkeep(place);
-    return number;
+    return this.handle.release();
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /** What is left from the cursor on, for the drop-ins. */
+  readRest(options?: OpOptions): Op<Buffer> {
+    const op = new ReadFile(this.runtime, null, 0, this.handle.check('read'), options);
+    op.owner = this.handle;
+    return this.handle.enter(op, true);
   }
+
+  /** All of `data` at the cursor, for the drop-ins. */
+  writeRest(data: ArrayBufferView, flush = false, options?: OpOptions): Op<void> {
+    const fd = this.handle.check('write');
+    const op = new WriteFile(this.runtime, null, 0, 0, fd, data, flush, options);
+    op.owner = this.handle;
+    return this.handle.enter(op, true);
+  }
+
+  private transfer(
+    opcode: number,
+    call: string,
+    view: ArrayBufferView,
+    offset: Place = CURSOR,
+    options: TransferOptions | undefined,
+  ): Op<number> {
+    this.handle.check(call);
+    const op = new FileTransfer(this.handle, opcode, view, offset, options);
+    return this.handle.enter(op, offset === CURSOR);
+  }
+
+  private vector(
+    opcode: number,
+    call: string,
+    views: readonly ArrayBufferView[],
+    offset: Place = CURSOR,
+    options: TransferOptions | undefined,
+  ): Op<number> {
+    this.handle.check(call);
+    const op = new FileVector(this.handle, opcode, views, offset, options);
+    return this.handle.enter(op, offset === CURSOR);
+  }
+
+  private fields<T>(
+    opcode: number,
+    call: string,
+    fields: Fields,
+    read: (res: number, output: Uint8Array) => T,
+    options: OpOptions | undefined,
+  ): Op<T> {
+    this.handle.check(call);
+    const op = new FileFields(this.handle, opcode, call, fields, read, options);
+    return this.handle.enter(op, false);
+  }
+
+  /** Several operations. They hold the file itself, so that it is not forgotten meanwhile. */
+  private work<T>(call: string, offset: Place, steps: (handle: Handle) => Steps<T>): Future<T> {
+    this.handle.check(call);
+    const work = new Work(this.runtime, this.handle, () => steps(this.handle));
+    return this.handle.enter(work, offset === CURSOR);
+  }
+}
+
+/** An offset of the caller's, which is not the cursor. */
+function from(offset: Place): Place {
+  return checkOffset(offset, 'offset', 0);
+}
+
+/** The same, or the cursor where it is absent. */
+function start(offset: Place | undefined): Place {
+  return offset === undefined ? CURSOR : checkOffset(offset);
 }

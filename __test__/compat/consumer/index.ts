@@ -8,25 +8,34 @@ import {
   type Address,
   type AddressLike,
   type AllocOptions,
+  type AppendOptions,
   AT_FDCWD,
+  type At,
   type Awaitable,
   all,
   type BufferGroup,
   type Buffers,
   type Chain,
+  Chunks,
+  type ChunksOptions,
   Context,
   constants,
   DetachedError,
   Direct,
   type Fd,
+  File,
+  type Files,
   Future,
   fromPromise,
+  fs,
   future,
   type GroupOptions,
   type InetAddress,
   JoinHandle,
   type Lent,
   type Limited,
+  Lines,
+  type LinesOptions,
   type Linkable,
   type LinkedValues,
   type MaxWorkers,
@@ -35,6 +44,7 @@ import {
   type NopOptions,
   type Op,
   type OpenHow,
+  OpenOptions,
   type OpOptions,
   type Ops,
   type Options,
@@ -294,6 +304,37 @@ export async function own(): Promise<void> {
   // @ts-expect-error -- a handle comes from spawn
   new JoinHandle();
   void [Empty, Timer];
+}
+
+// --- files --------------------------------------------------------------------------------------
+
+export async function opened(path: PathLike, bytes: Uint8Array): Promise<void> {
+  const file: File = await File.open(path);
+  const at: At = { offset: 4n, signal: AbortSignal.timeout(5) };
+  same<Awaited<ReturnType<File['read']>>, number>(true);
+  const count: number = await file.read(bytes, at);
+  const text: string = await file.readToString();
+  const durable: AppendOptions = { durable: true };
+  await file.append(text, durable);
+  const pieces: ChunksOptions = { size: count, start: 0 };
+  const lines: LinesOptions = { ...pieces, encoding: 'latin1' };
+  for await (const piece of file.chunks(pieces)) same<typeof piece, Buffer>(true);
+  for await (const line of file.lines(lines)) same<typeof line, string>(true);
+  const options: OpenOptions = File.options().read().append();
+  const files: Files = new Runtime().File;
+  await run(function* () {
+    const size: number = (yield* (yield* files.open(path)).stat()).size;
+    const same: bigint = (yield* (yield* options.open(path)).stat(true)).size;
+    yield* fs.write(path, `${size} ${same}`);
+  });
+  // @ts-expect-error -- a descriptor is not to be changed
+  file.fd = 7;
+  // @ts-expect-error -- bytes, not numbers
+  await file.write([1, 2]);
+  // @ts-expect-error -- options come from File.options
+  new OpenOptions();
+  const listed: Chunks | Lines = count > 0 ? file.chunks() : file.lines();
+  if (listed instanceof Chunks || listed instanceof Lines) listed.close();
 }
 
 // --- what this machine can do, and errors -------------------------------------------------------

@@ -42,6 +42,10 @@ pub enum Error {
   Memory { wanted: usize, limit: usize },
   /// Memory that is registered counts against RLIMIT_MEMLOCK, whose value is `limit`.
   Locked { wanted: usize, limit: u64 },
+  /// The file ended before the buffer was full.
+  UnexpectedEnd { read: usize },
+  /// Bytes that are no UTF-8, from this one on.
+  NotUtf8 { at: usize },
   /// An argument out of its range; nothing was submitted.
   Invalid(String),
 }
@@ -63,6 +67,8 @@ impl Error {
       Error::WrongThread => "ERR_RINGCORE_WRONG_THREAD",
       Error::Closed => "ERR_RINGCORE_CLOSED",
       Error::Memory { .. } | Error::Locked { .. } => "ERR_RINGCORE_MEMORY",
+      Error::UnexpectedEnd { .. } => "ERR_RINGCORE_UNEXPECTED_END",
+      Error::NotUtf8 { .. } => "ERR_ENCODING_INVALID_ENCODED_DATA",
       Error::Invalid(_) => "ERR_OUT_OF_RANGE",
     }
   }
@@ -153,6 +159,8 @@ impl fmt::Display for Error {
         "{wanted} bytes cannot be registered: ENOMEM, RLIMIT_MEMLOCK is {limit} bytes. Raise \
          `ulimit -l`, or use memory that is not registered"
       ),
+      Error::UnexpectedEnd { read } => write!(f, "the file ended after {read} bytes"),
+      Error::NotUtf8 { at } => write!(f, "byte {at} is no UTF-8"),
       Error::Invalid(what) => write!(f, "{what}"),
     }
   }

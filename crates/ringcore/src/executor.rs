@@ -148,6 +148,11 @@ impl Executor {
     drop(tasks); // Their operations are abandoned here.
     self.reactor.borrow_mut().close(DRAIN_BOUND)
   }
+
+  /// It closes or is closed: nothing new is run to its end.
+  pub(crate) fn ended(&self) -> bool {
+    self.closed.get()
+  }
 }
 
 impl Abort for Executor {

@@ -19,6 +19,7 @@ pub mod direct;
 pub mod driver;
 pub mod error;
 pub mod executor;
+pub mod fs;
 pub mod future;
 pub mod group;
 pub mod input;
@@ -46,6 +47,7 @@ pub mod wake;
 
 pub use direct::Direct;
 pub use error::{Error, Result};
+pub use fs::{File, OpenOptions};
 pub use join::{all, race};
 pub use probe::probe;
 pub use runtime::{run, spawn, yield_now, Runtime};

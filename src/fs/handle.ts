@@ -1,0 +1,203 @@
+// The descriptor of an open file: who uses it, in which order, and how it ends.
+// Pair: crates/ringcore/src/fs/handle.rs
+//
+//   enter ──> [ line of those who use the cursor ] ──> one operation after the other ──> leave
+//        └──────────── with an offset: at once ──> any number ─────────────────────────> leave
+//   close: nobody may enter any more; when the last one has left, the descriptor is closed
+//
+// Reads at the file position that run at once would read the same bytes, or skip some
+// (nodejs/node#50717): the kernel looks at it when one starts and moves it when it ends. Hence the
+// line, in the order of the calls.
+
+import { closeSync } from 'node:fs';
+import { errnoError } from '../error.ts';
+import { Outcome } from '../future.ts';
+import { FieldsOp, nothing } from '../ops/fields.ts';
+import type { Started } from '../reactor.ts';
+import type { Ring } from '../ring.ts';
+import type { Runtime } from '../runtime.ts';
+import { IORING_OP_CLOSE } from '../sqe.ts';
+
+const EBADF = 9;
+const ECANCELED = 125;
+
+/** The position that the kernel keeps, as an offset. */
+export const CURSOR = -1;
+
+/** An operation of a file: the file's handle knows when it ends, and may let it wait. */
+export interface User {
+  /** It waits for the cursor. */
+  queued: boolean;
+  readonly settled: boolean;
+  begin(): void;
+}
+
+class CloseOp extends FieldsOp<void> {
+  private readonly number: number;
+
+  constructor(runtime: Runtime, fd: number) {
+    super(runtime, IORING_OP_CLOSE, 'close', { fd }, nothing, undefined);
+    this.number = fd;
+  }
+
+  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
+    // Cancelled before it ran, it has closed nothing.
+    if (res === -ECANCELED) ring.closeFd(this.number);
+    return super.complete(res, flags, opened, ring);
+  }
+
+  /** Nobody waits for it any more; it closes all the same. */
+  override abandon(): boolean {
+    return false;
+  }
+}
+
+/** The future of a close. */
+class Closing extends Outcome<void> {
+  override begin(): void {}
+
+  ended(): void {
+    this.settle(undefined);
+  }
+
+  failed(error: unknown): void {
+    this.fail(error);
+  }
+}
+
+let warned = false;
+
+/** I3: a file that was forgotten is closed, and that is said once. */
+const FORGOTTEN = new FinalizationRegistry<Handle>((handle) => handle.forget());
+
+// PAIR: Handle
+/** A descriptor and those who use it. */
+export class Handle {
+  readonly runtime: Runtime;
+  /** EAGAIN is waited for. */
+  readonly waits: boolean;
+  private number: number;
+  /** Where teardown finds the descriptor, should this thread end first; -1: it does not. */
+  private readonly place: number;
+  /** Who uses the cursor, and those who wait for it. */
+  private busy: User | null = null;
+  private readonly line: User[] = [];
+  /** Operations between enter and leave. */
+  private users = 0;
+  private closing: Closing | null = null;
+  private forgotten = false;
+
+  /** A descriptor that is nobody else's; `owner` is what may be forgotten. */
+  constructor(runtime: Runtime, fd: number, waits: boolean, owner: object) {
+    this.runtime = runtime;
+    this.number = fd;
+    this.waits = waits;
+    this.place = runtime.executor.reactor.ring.border.keep(fd);
+    FORGOTTEN.register(owner, this, this);
+  }
+
+  /** The descriptor; -1 when it is closed. */
+  get fd(): number {
+    return this.runtime.closed ? -1 : this.number;
+  }
+
+  /** EBADF when it is closed or closes. */
+  check(syscall: string): number {
+    if (this.closing !== null || this.fd < 0) {
+      const error = errnoError(EBADF, syscall);
+      error.message = 'file closed';
+      throw error;
+    }
+    return this.number;
+  }
+
+  // PAIR: Handle.enter
+  /** Begins an operation; one on the cursor when all before it have ended. */
+  enter<U extends User>(user: U, cursor: boolean): U {
+    this.users++;
+    if (cursor) {
+      if (this.busy !== null) {
+        user.queued = true;
+        this.line.push(user);
+        return user;
+      }
+      this.busy = user;
+    }
+    user.begin();
+    return user;
+  }
+
+  // PAIR: Handle.leave
+  /** An operation has ended: the next one in line begins, or the close. */
+  leave(user: object): void {
+    this.users--;
+    if (user === this.busy) {
+      this.busy = null;
+      while (this.busy === null && this.line.length > 0) {
+        const next = this.line.shift() as User;
+        next.queued = false;
+        if (next.settled) {
+          this.users--; // Abandoned before its turn came.
+          continue;
+        }
+        this.busy = next;
+        next.begin();
+      }
+    }
+    if (this.users === 0 && (this.closing !== null || this.forgotten)) this.end();
+  }
+
+  /** As `leave`, for those of composite.ts. */
+  ended(user: object): void {
+    this.leave(user);
+  }
+
+  // PAIR: Handle.close
+  /** Lets nobody enter any more, waits until all have left, closes. A second call is the same. */
+  close(): Outcome<void> {
+    if (this.closing === null) {
+      this.closing = new Closing();
+      if (this.users === 0) this.end();
+    }
+    return this.closing;
+  }
+
+  private end(): void {
+    const { closing } = this;
+    const fd = this.release();
+    if (closing === null) {
+      if (fd >= 0) this.runtime.executor.reactor.closeFd(fd);
+    } else if (fd < 0) {
+      closing.ended();
+    } else {
+      const failed = (error: unknown) => closing.failed(error);
+      new CloseOp(this.runtime, fd).then(() => closing.ended(), failed);
+    }
+  }
+
+  /** The descriptor, the caller's to close from here on; -1: it is closed. */
+  release(): number {
+    const { runtime, number, place } = this;
+    if (number < 0) return -1;
+    this.number = -1;
+    FORGOTTEN.unregister(this);
+    if (runtime.closed) {
+      if (place < 0) closeSync(number); // Teardown has closed those that were kept.
+      return -1;
+    }
+    runtime.executor.reactor.ring.border.unkeep(place);
+    return number;
+  }
+
+  // PAIR: only-typescript Handle.forget -- in Rust it is dropped
+  /** Nobody has the file any more; what is in flight ends first. */
+  forget(): void {
+    const { fd } = this;
+    this.forgotten = true;
+    if (this.users === 0) this.end();
+    if (warned || fd < 0) return;
+    warned = true;
+    const text = `File descriptor ${fd} was closed by the garbage collector: call close()`;
+    process.emitWarning(text, { code: 'RINGCORE_FD_GC' });
+  }
+}
