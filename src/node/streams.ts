@@ -14,6 +14,7 @@ interface Handle {
     buffers: readonly NodeJS.ArrayBufferView[],
     position?: number | null,
   ): Promise<{ bytesWritten: number }>;
+  sync(): Promise<void>;
   close(): Promise<void>;
   hold(): () => void;
   on(event: 'close', listener: () => void): unknown;
@@ -42,6 +43,9 @@ export function operations(handle: Handle, letGo: () => void = handle.hold()): o
         (written) => done(null, written.bytesWritten, written.buffer),
         (error) => done(error, 0, buffer),
       );
+    },
+    fsync(_fd: number, done: Done) {
+      handle.sync().then(() => done(null), done);
     },
     writev(_fd: number, buffers: NodeJS.ArrayBufferView[], at: number | null, done: Done) {
       handle.writev(buffers, at).then(
