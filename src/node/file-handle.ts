@@ -148,7 +148,7 @@ export class FileHandle extends EventEmitter {
       ({ offset, length, position } = offset as Record<string, unknown>);
     }
     const from = offset ?? 0;
-    const bytes = length ?? ((buffer as ArrayBufferView)?.byteLength ?? 0) - (from as number);
+    const bytes = length ?? rest(buffer, from);
     let at = position ?? -1;
     if (!isRange(buffer, from, bytes) || !isPosition(at)) {
       const nothing = await this.#odd('read', args);
@@ -200,15 +200,14 @@ export class FileHandle extends EventEmitter {
       const known = Buffer.isEncoding(encoding as string) && !isHalf(buffer, encoding as string);
       if (!known || !isPlace(offset)) await this.#odd('write', args);
       const bytes = Buffer.from(buffer, known ? (encoding as BufferEncoding) : 'utf8');
-      const bytesWritten = bytes.length === 0 ? 0 : await this.#put(fd, bytes, placeOf(offset));
+      const bytesWritten = await this.#put(fd, bytes, placeOf(offset));
       return { __proto__: null, bytesWritten, buffer } as unknown as Written;
     }
     if (typeof offset === 'object' && offset !== null) {
       ({ offset, length, position } = offset as Record<string, unknown>);
     }
     const from = offset ?? 0;
-    const rest = ((buffer as ArrayBufferView | null)?.byteLength ?? 0) - (from as number);
-    const bytes = typeof length === 'number' ? length : rest;
+    const bytes = typeof length === 'number' ? length : rest(buffer, from);
     if (!isRange(buffer, from, bytes) || !isPlace(position)) {
       const nothing = await this.#odd('write', args);
       if (!isRange(buffer, from, bytes)) return nothing as Written;
@@ -220,6 +219,8 @@ export class FileHandle extends EventEmitter {
 
   /** Writes at a position, or at the cursor. */
   async #put(fd: number, view: NodeJS.ArrayBufferView, at: number): Promise<number> {
+    // No bytes are a system call to node, which may fail; the ring has no such operation.
+    if (view.byteLength === 0) return (await call((done) => nodeFs.write(fd, '', done))) as number;
     if (at === CURSOR) return await this.#file.write(view);
     if (this.#positions(fd)) return await this.#file.write(view, { offset: at });
     return (await call((done) => nodeFs.write(fd, view, 0, null, at, done))) as number;
@@ -301,7 +302,8 @@ export class FileHandle extends EventEmitter {
     const bytes = (chunk: unknown): ArrayBufferView =>
       ArrayBuffer.isView(chunk) ? chunk : Buffer.from(chunk as string, encoding);
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
-      await this.#file.writeRest(bytes(data), false, watching);
+      const all = bytes(data);
+      if (all.byteLength > 0) await this.#file.writeRest(all, false, watching);
       return;
     }
     for await (const chunk of data as AsyncIterable<unknown>) {
@@ -438,6 +440,12 @@ function isRange(buffer: unknown, offset: unknown, length: unknown): buffer is A
 function isPosition(position: unknown): position is number | bigint {
   if (typeof position === 'bigint') return position >= -1n && position <= 0x7fffffffffff0000n;
   return position === -1 || isCount(position);
+}
+
+/** The bytes from an offset on; -1 of what has none. */
+function rest(buffer: unknown, offset: unknown): number {
+  if (!ArrayBuffer.isView(buffer) || typeof offset !== 'number') return -1;
+  return buffer.byteLength - offset;
 }
 
 function isOptions(value: unknown): boolean {
