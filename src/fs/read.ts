@@ -193,8 +193,16 @@ export class ReadFile extends Composite<Buffer> {
     if (regular && size > LARGEST) throw tooLarge(size);
     if (regular && size > this.total) {
       const whole = Buffer.allocUnsafeSlow(size);
-      whole.set(this.target);
+      // What proved that the first read was not all has begun a second piece.
+      let at = 0;
+      for (const piece of this.pieces ?? []) {
+        whole.set(piece, at);
+        at += piece.length;
+      }
+      whole.set(this.target.subarray(0, this.filled), at);
+      this.pieces = null;
       this.target = whole;
+      this.filled = this.total;
     }
     this.stage = READING;
     this.wanted = INLINE_READ;

@@ -10,11 +10,17 @@ import { nodeFs } from './builtin.ts';
 const { constants } = nodeFs;
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
 
+/** Longer than any path: which of two is wrong first is the kernel's to say, and node's. */
+function isLong(path: string): boolean {
+  return path.length > 1365 && Buffer.byteLength(path) > 4095;
+}
+
 /** A path without NUL as operations take it, or null. */
 export function plainPath(path: unknown): string | Uint8Array | null {
-  if (typeof path === 'string') return path.includes('\0') ? null : path;
+  if (typeof path === 'string') return path.includes('\0') || isLong(path) ? null : path;
   if (path instanceof Uint8Array) {
-    return path.includes(0) ? null : new Uint8Array(path); // The caller may change it meanwhile.
+    // A copy: the caller may change it meanwhile.
+    return path.includes(0) || path.length > 4095 ? null : new Uint8Array(path);
   }
   if (path instanceof URL && path.protocol === 'file:') {
     try {
