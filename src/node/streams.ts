@@ -14,6 +14,7 @@ interface Handle {
     buffers: readonly NodeJS.ArrayBufferView[],
     position?: number | null,
   ): Promise<{ bytesWritten: number }>;
+  sync(): Promise<void>;
   close(): Promise<void>;
   hold(): () => void;
   on(event: 'close', listener: () => void): unknown;
@@ -31,6 +32,9 @@ export function operations(handle: Handle): object {
     close(_fd: number, done: Done) {
       letGo();
       handle.close().then(() => done(null), done);
+    },
+    fsync(_fd: number, done: Done) {
+      handle.sync().then(() => done(null), done);
     },
     read(_fd: number, buffer: unknown, offset: number, length: number, at: unknown, done: Done) {
       handle.read(buffer, offset, length, at).then(
