@@ -97,6 +97,8 @@ export class AbortError extends RingcoreError {
       'The operation was aborted',
       reason === undefined ? undefined : { cause: reason },
     );
+    // Node's has a name of its own, which a log of the error's fields shows.
+    Object.defineProperty(this, 'name', { value: 'AbortError', enumerable: true });
   }
 }
 Object.defineProperty(AbortError.prototype, 'name', { value: 'AbortError' });

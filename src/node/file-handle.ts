@@ -96,7 +96,16 @@ export class FileHandle extends EventEmitter {
     } finally {
       await probe.close();
     }
-    return call((done) => (nodeFs[name] as (...all: unknown[]) => void)(fd, ...args, done));
+    const count = await call((done) =>
+      (nodeFs[name] as (...all: unknown[]) => void)(fd, ...args, done),
+    );
+    const given = args[0] as { buffer?: unknown } | null;
+    const isOptions = name === 'read' && !ArrayBuffer.isView(given);
+    return {
+      __proto__: null,
+      [name.startsWith('read') ? 'bytesRead' : 'bytesWritten']: count,
+      [name.endsWith('v') ? 'buffers' : 'buffer']: isOptions ? given?.buffer : given,
+    };
   }
 
   /** io_uring ignores the position where there is none; pread(2) says ESPIPE. */
@@ -150,11 +159,11 @@ export class FileHandle extends EventEmitter {
     const bytes = length ?? ((buffer as ArrayBufferView)?.byteLength ?? 0) - (from as number);
     const at = position ?? -1;
     if (!isRange(buffer, from, bytes) || !isPosition(at)) {
-      return (await this.#odd('read', fd, args)) as Read;
+      return (await this.#odd('read', fd, args)) as unknown as Read;
     }
     if (bytes === 0) return { __proto__: null, bytesRead: 0, buffer } as unknown as Read;
     if (at !== -1 && at !== -1n && !this.#positions(fd)) {
-      return (await this.#odd('read', fd, args)) as Read;
+      return (await this.#odd('read', fd, args)) as unknown as Read;
     }
     const view = part(buffer, from as number, bytes as number);
     const bytesRead = await this.#file.read(view, at === -1 || at === -1n ? {} : { offset: at });
@@ -196,7 +205,7 @@ export class FileHandle extends EventEmitter {
       const known = Buffer.isEncoding(encoding as string) && !isHalf(buffer, encoding as string);
       const plain = known && (at === -1 || isCount(at));
       if (!plain || (at !== -1 && !this.#positions(fd))) {
-        return (await this.#odd('write', fd, args)) as Written;
+        return (await this.#odd('write', fd, args)) as unknown as Written;
       }
       const bytes = Buffer.from(buffer, encoding as BufferEncoding);
       if (bytes.length === 0) {
@@ -214,10 +223,10 @@ export class FileHandle extends EventEmitter {
     const bytes = typeof length === 'number' ? length : rest;
     const at = typeof position === 'number' ? position : -1;
     if (!isRange(buffer, from, bytes) || !(at === -1 || isCount(at))) {
-      return (await this.#odd('write', fd, args)) as Written;
+      return (await this.#odd('write', fd, args)) as unknown as Written;
     }
     if (at !== -1 && !this.#positions(fd)) {
-      return (await this.#odd('write', fd, args)) as Written;
+      return (await this.#odd('write', fd, args)) as unknown as Written;
     }
     const view = part(buffer, from as number, bytes);
     const bytesWritten = await this.#file.write(view, at === -1 ? {} : { offset: at });
@@ -230,8 +239,10 @@ export class FileHandle extends EventEmitter {
   ): Promise<{ bytesRead: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
     return FileHandle.#hold(this, 'readv', async (fd) => {
       const at = typeof position === 'number' ? position : -1;
-      if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
-        await this.#odd('readv', fd, [buffers, position]);
+      // An empty list is EINVAL in some versions of node.
+      const plain = isViews(buffers) && buffers.length > 0;
+      if (!plain || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
+        return (await this.#odd('readv', fd, [buffers, position])) as never;
       }
       const bytesRead = await this.#file.readv(buffers, at === -1 ? {} : { offset: at });
       return { __proto__: null, bytesRead, buffers } as never;
@@ -245,7 +256,7 @@ export class FileHandle extends EventEmitter {
     return FileHandle.#hold(this, 'writev', async (fd) => {
       const at = typeof position === 'number' ? position : -1;
       if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
-        await this.#odd('writev', fd, [buffers, position]);
+        return (await this.#odd('writev', fd, [buffers, position])) as never;
       }
       const empty = (buffers as readonly NodeJS.ArrayBufferView[]).length === 0;
       const where = at === -1 ? {} : { offset: at };
@@ -297,7 +308,9 @@ export class FileHandle extends EventEmitter {
     }
     for await (const chunk of data as AsyncIterable<unknown>) {
       checkAborted(signal);
-      await this.#file.writeRest(bytes(chunk), false, watching);
+      const part = bytes(chunk);
+      // A detached one has none to write.
+      if (part.byteLength > 0) await this.#file.writeRest(part, false, watching);
       checkAborted(signal);
     }
   }

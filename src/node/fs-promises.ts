@@ -63,12 +63,26 @@ export const open = async function open(path, flags, mode) {
   }
 } as Node['open'];
 
+/** The whole file behind a handle; of a closed one node says something else than the handle. */
+async function onHandle(
+  handle: FileHandle,
+  name: 'readFile' | 'writeFile' | 'appendFile',
+  ...args: unknown[]
+): Promise<unknown> {
+  const call = (on: Record<typeof name, unknown>, ...all: unknown[]) =>
+    (on[name] as (...all: unknown[]) => Promise<unknown>).apply(on, all);
+  if (handle.fd >= 0) return call(handle, ...args);
+  const gone = await node.open('/dev/null');
+  await gone.close();
+  return call(node, gone, ...args);
+}
+
 const HANDLE_OPS = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
 
 export const readFile = async function readFile(path: unknown, options: unknown) {
-  if (path instanceof FileHandle) return path.readFile(options);
+  if (path instanceof FileHandle) return onHandle(path, 'readFile', options);
   const plain = plainOptions(options);
-  const flags = plain === null ? -1 : plainFlags(plain.flag, 'r');
+  const flags = plain === null ? -1 : plainFlags(plain.flag || 'r', 'r');
   const name = flags < 0 ? null : plainPath(path);
   const ring = ringAt(name, 'openat', 'read', 'statx', 'close');
   if (plain === null || ring === null) return node.readFile(path as string, options as 'utf8');
@@ -85,7 +99,7 @@ export const readFile = async function readFile(path: unknown, options: unknown)
 /** writeFile and appendFile differ in one default. */
 async function put(path: unknown, data: unknown, options: unknown, flag: string): Promise<void> {
   const plain = plainOptions(options);
-  const flags = plain === null ? -1 : plainFlags(plain.flag, flag);
+  const flags = plain === null ? -1 : plainFlags(plain.flag || flag, flag);
   const mode = plain === null ? -1 : plainMode(plain.mode, 0o666);
   const name = flags < 0 || mode < 0 ? null : plainPath(path);
   const ring = ringAt(name, 'openat', 'write', 'fsync', 'close');
@@ -98,6 +112,8 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
       : ArrayBuffer.isView(data)
         ? data
         : null;
+  // A detached one has no bytes, and node's own error.
+  if (bytes?.buffer.byteLength === 0 && bytes === data) return otherwise();
   const { signal, flush } = plain;
   try {
     if (signal !== undefined) await letAbort(signal);
@@ -123,12 +139,12 @@ function isIterable(data: unknown): boolean {
 }
 
 export const writeFile = async function writeFile(path: unknown, data: unknown, options: unknown) {
-  if (path instanceof FileHandle) return path.writeFile(data, options);
+  if (path instanceof FileHandle) return onHandle(path, 'writeFile', data, options);
   return put(path, data, options, 'w');
 } as Node['writeFile'];
 
 export const appendFile = async function appendFile(path: unknown, data: unknown, opts: unknown) {
-  if (path instanceof FileHandle) return path.appendFile(data, opts);
+  if (path instanceof FileHandle) return onHandle(path, 'appendFile', data, opts);
   return put(path, data, opts, 'a');
 } as Node['appendFile'];
 
@@ -159,11 +175,11 @@ async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat'
   }
 }
 
-export const stat = async function stat(path: unknown, options: unknown) {
+export const stat = async function stat(path: unknown, options: unknown = undefined) {
   return metadata(path, options, 'stat');
 } as Node['stat'];
 
-export const lstat = async function lstat(path: unknown, options: unknown) {
+export const lstat = async function lstat(path: unknown, options: unknown = undefined) {
   return metadata(path, options, 'lstat');
 } as Node['lstat'];
 
@@ -242,14 +258,14 @@ export const symlink: Node['symlink'] = async function symlink(target, path, typ
   }
 };
 
-export const truncate: Node['truncate'] = async function truncate(path, length) {
-  const name = isCount(length ?? 0) ? plainPath(path) : null;
+export const truncate: Node['truncate'] = async function truncate(path, length = 0) {
+  const name = isCount(length) ? plainPath(path) : null;
   const ring = ringAt(name, 'openat', 'ftruncate', 'close');
   if (ring === null) return node.truncate(path, length);
   try {
     const file = new File(ring, await ring.op.openat(AT_FDCWD, name as string, O_RDWR));
     try {
-      await file.truncate(length ?? 0);
+      await file.truncate(length);
     } finally {
       await file.close();
     }

@@ -23,8 +23,7 @@ interface Handle {
 type Done = (error: unknown, ...results: unknown[]) => void;
 
 /** The functions that a stream of node's calls, over a handle that it holds. */
-export function operations(handle: Handle): object {
-  const letGo = handle.hold();
+export function operations(handle: Handle, letGo: () => void = handle.hold()): object {
   return {
     open() {
       throw new Error('The stream has its descriptor');
@@ -64,10 +63,17 @@ function over<T extends { close?: () => void; destroy(): unknown }>(
   handle: Handle,
   options: object | undefined,
 ): T {
-  const given = { ...options, fd: handle.fd, fs: operations(handle) };
-  const stream = new make(undefined, given);
-  handle.on('close', () => stream.close?.());
-  return stream;
+  const letGo = handle.hold();
+  try {
+    const given = { ...options, fd: handle.fd, fs: operations(handle, letGo) };
+    const stream = new make(undefined, given);
+    handle.on('close', () => stream.close?.());
+    return stream;
+  } catch (error) {
+    // Options that the stream refuses: a close would wait for it for ever.
+    letGo();
+    throw error;
+  }
 }
 
 export function readStream(handle: Handle, options: object | undefined): ReadStream {
