@@ -26,6 +26,8 @@ type Written = { bytesWritten: number; buffer: unknown };
 type Callback = (error: Error | null, result?: unknown) => void;
 
 const DEFAULT_BYTES = 16384;
+/** No position: the file's own. */
+const CURSOR = -1;
 
 const S_IFMT = 0o170000;
 const S_IFIFO = 0o010000;
@@ -88,24 +90,14 @@ export class FileHandle extends EventEmitter {
     };
   }
 
-  /** Node's error for these arguments; if it has none, node's own function with them. */
-  async #odd(name: 'read' | 'write' | 'readv' | 'writev', fd: number, args: unknown[]) {
+  /** Node's error for these arguments; if it has none, its answer on a file without bytes. */
+  async #odd(name: 'read' | 'write' | 'readv' | 'writev' | 'stat', args: unknown[]) {
     const probe = await nodePromises.open('/dev/null', 'r+');
     try {
-      await (probe[name] as (...args: unknown[]) => Promise<unknown>)(...args);
+      return await (probe[name] as (...args: unknown[]) => Promise<unknown>)(...args);
     } finally {
       await probe.close();
     }
-    const count = await call((done) =>
-      (nodeFs[name] as (...all: unknown[]) => void)(fd, ...args, done),
-    );
-    const given = args[0] as { buffer?: unknown } | null;
-    const isOptions = name === 'read' && !ArrayBuffer.isView(given);
-    return {
-      __proto__: null,
-      [name.startsWith('read') ? 'bytesRead' : 'bytesWritten']: count,
-      [name.endsWith('v') ? 'buffers' : 'buffer']: isOptions ? given?.buffer : given,
-    };
   }
 
   /** io_uring ignores the position where there is none; pread(2) says ESPIPE. */
@@ -150,23 +142,27 @@ export class FileHandle extends EventEmitter {
   async #read(fd: number, args: unknown[]): Promise<Read> {
     let [buffer, offset, length, position] = args as [unknown, unknown, unknown, unknown];
     const first = buffer as Record<string, unknown> | null | undefined;
-    if (!ArrayBuffer.isView(buffer) && (first == null || typeof first === 'object')) {
+    if (!ArrayBuffer.isView(buffer) && (first == null || isOptions(first))) {
       ({ buffer = Buffer.alloc(DEFAULT_BYTES), offset, length, position } = first ?? {});
     } else if (offset !== null && typeof offset === 'object') {
       ({ offset, length, position } = offset as Record<string, unknown>);
     }
     const from = offset ?? 0;
     const bytes = length ?? ((buffer as ArrayBufferView)?.byteLength ?? 0) - (from as number);
-    const at = position ?? -1;
+    let at = position ?? -1;
     if (!isRange(buffer, from, bytes) || !isPosition(at)) {
-      return (await this.#odd('read', fd, args)) as unknown as Read;
+      const nothing = await this.#odd('read', args);
+      // What node 20 does not take for a position is none to it.
+      if (!isRange(buffer, from, bytes)) return nothing as Read;
+      at = -1;
     }
     if (bytes === 0) return { __proto__: null, bytesRead: 0, buffer } as unknown as Read;
-    if (at !== -1 && at !== -1n && !this.#positions(fd)) {
-      return (await this.#odd('read', fd, args)) as unknown as Read;
-    }
-    const view = part(buffer, from as number, bytes as number);
-    const bytesRead = await this.#file.read(view, at === -1 || at === -1n ? {} : { offset: at });
+    if (at === -1n) at = -1;
+    const view = part(buffer, from as number, bytes as number) as Uint8Array;
+    const bytesRead =
+      at === -1 || this.#positions(fd)
+        ? await this.#file.read(view, at === -1 ? {} : { offset: at as number })
+        : await call((done) => nodeFs.read(fd, view, 0, view.byteLength, at as number, done));
     return { __proto__: null, bytesRead, buffer } as unknown as Read;
   }
 
@@ -201,18 +197,10 @@ export class FileHandle extends EventEmitter {
     }
     if (typeof buffer === 'string') {
       const encoding = length ?? 'utf8';
-      const at = offset ?? -1;
       const known = Buffer.isEncoding(encoding as string) && !isHalf(buffer, encoding as string);
-      const plain = known && (at === -1 || isCount(at));
-      if (!plain || (at !== -1 && !this.#positions(fd))) {
-        return (await this.#odd('write', fd, args)) as unknown as Written;
-      }
-      const bytes = Buffer.from(buffer, encoding as BufferEncoding);
-      if (bytes.length === 0) {
-        return { __proto__: null, bytesWritten: 0, buffer } as unknown as Written;
-      }
-      const where = at === -1 ? {} : { offset: at as number };
-      const bytesWritten = await this.#file.write(bytes, where);
+      if (!known || !isPlace(offset)) await this.#odd('write', args);
+      const bytes = Buffer.from(buffer, known ? (encoding as BufferEncoding) : 'utf8');
+      const bytesWritten = bytes.length === 0 ? 0 : await this.#put(fd, bytes, placeOf(offset));
       return { __proto__: null, bytesWritten, buffer } as unknown as Written;
     }
     if (typeof offset === 'object' && offset !== null) {
@@ -221,16 +209,38 @@ export class FileHandle extends EventEmitter {
     const from = offset ?? 0;
     const rest = ((buffer as ArrayBufferView | null)?.byteLength ?? 0) - (from as number);
     const bytes = typeof length === 'number' ? length : rest;
-    const at = typeof position === 'number' ? position : -1;
-    if (!isRange(buffer, from, bytes) || !(at === -1 || isCount(at))) {
-      return (await this.#odd('write', fd, args)) as unknown as Written;
-    }
-    if (at !== -1 && !this.#positions(fd)) {
-      return (await this.#odd('write', fd, args)) as unknown as Written;
+    if (!isRange(buffer, from, bytes) || !isPlace(position)) {
+      const nothing = await this.#odd('write', args);
+      if (!isRange(buffer, from, bytes)) return nothing as Written;
     }
     const view = part(buffer, from as number, bytes);
-    const bytesWritten = await this.#file.write(view, at === -1 ? {} : { offset: at });
+    const bytesWritten = await this.#put(fd, view as Uint8Array, placeOf(position));
     return { __proto__: null, bytesWritten, buffer } as unknown as Written;
+  }
+
+  /** Writes at a position, or at the cursor. */
+  async #put(fd: number, view: NodeJS.ArrayBufferView, at: number): Promise<number> {
+    if (at === CURSOR) return await this.#file.write(view);
+    if (this.#positions(fd)) return await this.#file.write(view, { offset: at });
+    return (await call((done) => nodeFs.write(fd, view, 0, null, at, done))) as number;
+  }
+
+  /** Both of readv and writev: the count of bytes. */
+  async #vector(
+    name: 'readv' | 'writev',
+    fd: number,
+    buffers: readonly NodeJS.ArrayBufferView[],
+    position: unknown,
+  ): Promise<number> {
+    if (!isViews(buffers) || !isPlace(position)) await this.#odd(name, [buffers, position]);
+    const at = placeOf(position);
+    // Nothing to transfer is an error to some versions of node; the ring has no such operation.
+    const empty = buffers.every((buffer) => buffer.byteLength === 0);
+    if (empty || (at !== CURSOR && !this.#positions(fd))) {
+      const where = at === CURSOR ? null : at;
+      return (await call((done) => nodeFs[name](fd, buffers, where, done))) as number;
+    }
+    return await this.#file[name](buffers, at === CURSOR ? {} : { offset: at });
   }
 
   readv(
@@ -238,13 +248,7 @@ export class FileHandle extends EventEmitter {
     position?: number | null,
   ): Promise<{ bytesRead: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
     return FileHandle.#hold(this, 'readv', async (fd) => {
-      const at = typeof position === 'number' ? position : -1;
-      // An empty list is EINVAL in some versions of node.
-      const plain = isViews(buffers) && buffers.length > 0;
-      if (!plain || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
-        return (await this.#odd('readv', fd, [buffers, position])) as never;
-      }
-      const bytesRead = await this.#file.readv(buffers, at === -1 ? {} : { offset: at });
+      const bytesRead = await this.#vector('readv', fd, buffers, position);
       return { __proto__: null, bytesRead, buffers } as never;
     });
   }
@@ -254,13 +258,7 @@ export class FileHandle extends EventEmitter {
     position?: number | null,
   ): Promise<{ bytesWritten: number; buffers: readonly NodeJS.ArrayBufferView[] }> {
     return FileHandle.#hold(this, 'writev', async (fd) => {
-      const at = typeof position === 'number' ? position : -1;
-      if (!isViews(buffers) || !(at === -1 || (isCount(at) && this.#positions(fd)))) {
-        return (await this.#odd('writev', fd, [buffers, position])) as never;
-      }
-      const empty = (buffers as readonly NodeJS.ArrayBufferView[]).length === 0;
-      const where = at === -1 ? {} : { offset: at };
-      const bytesWritten = empty ? 0 : await this.#file.writev(buffers, where);
+      const bytesWritten = await this.#vector('writev', fd, buffers, position);
       return { __proto__: null, bytesWritten, buffers } as never;
     });
   }
@@ -317,7 +315,9 @@ export class FileHandle extends EventEmitter {
 
   stat(options?: { bigint?: boolean }): Promise<Stats | BigIntStats> {
     return FileHandle.#hold(this, 'fstat', async (fd) => {
-      const bigint = options?.bigint ?? false;
+      // Node reads the field of whatever it is given, and takes no other truth than true.
+      if (options === null) await this.#odd('stat', [options]);
+      const bigint = options?.bigint === true;
       try {
         if (bigint) return bigIntStatsOf(await this.#file.stat(true));
         return statsOf(await this.#file.stat());
@@ -438,6 +438,20 @@ function isRange(buffer: unknown, offset: unknown, length: unknown): buffer is A
 function isPosition(position: unknown): position is number | bigint {
   if (typeof position === 'bigint') return position >= -1n && position <= 0x7fffffffffff0000n;
   return position === -1 || isCount(position);
+}
+
+function isOptions(value: unknown): boolean {
+  return typeof value === 'object' && !Array.isArray(value);
+}
+
+/** A position as write, readv and writev take it, or none. */
+function isPlace(position: unknown): boolean {
+  return position === undefined || position === null || position === CURSOR || isCount(position);
+}
+
+/** What is no position to node is the cursor. */
+function placeOf(position: unknown): number {
+  return isCount(position) ? (position as number) : CURSOR;
 }
 
 function isViews(buffers: unknown): boolean {

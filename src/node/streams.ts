@@ -47,6 +47,9 @@ export function operations(handle: Handle, letGo: () => void = handle.hold()): o
         (error) => done(error, 0, buffer),
       );
     },
+    fsync(_fd: number, done: Done) {
+      handle.sync().then(() => done(null), done);
+    },
     writev(_fd: number, buffers: NodeJS.ArrayBufferView[], at: number | null, done: Done) {
       handle.writev(buffers, at).then(
         (written) => done(null, written.bytesWritten, buffers),
