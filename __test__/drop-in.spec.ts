@@ -186,3 +186,59 @@ test.serial('a handle has every member that Node has, and the page knows each', 
   await theirs.close();
   await ours.close();
 });
+
+const MiB = 1 << 20;
+
+test.serial('one call moves as many bytes as a system call of node does', async (t) => {
+  const at = place(t);
+  const long = Buffer.alloc(3 * MiB, 'long');
+  for (const side of [node, fs]) {
+    const handle = await side.open(at('long'), 'w+');
+    const written = [
+      (await handle.write(long)).bytesWritten,
+      (await handle.write(long, 0, long.length, 0)).bytesWritten,
+      (await handle.write('x'.repeat(2 * MiB), 5)).bytesWritten,
+      (await handle.writev([long, long], MiB)).bytesWritten,
+    ];
+    t.deepEqual(written, [3 * MiB, 3 * MiB, 2 * MiB, 6 * MiB]);
+    const [one, two] = [Buffer.alloc(5 * MiB), Buffer.alloc(5 * MiB)];
+    t.is((await handle.read(one, 0, 4 * MiB, 0)).bytesRead, 4 * MiB);
+    const bytes = readFileSync(at('long'));
+    t.true(one.subarray(0, 4 * MiB).equals(bytes.subarray(0, 4 * MiB)));
+    t.is((await handle.readv([one, two], 0)).bytesRead, 7 * MiB, 'to the end');
+    t.true(Buffer.concat([one, two.subarray(0, 2 * MiB)]).equals(bytes));
+    await handle.close();
+  }
+});
+
+test.serial('long transfers at the cursor are not torn by others', async (t) => {
+  const at = place(t);
+  const handle = await fs.open(at('long'), 'w+');
+  const piece = (letter: string, length: number) => Buffer.alloc(length, letter);
+  await Promise.all([
+    handle.write(piece('a', 10)),
+    handle.write(piece('b', 3 * MiB)),
+    handle.write(piece('c', 10), 0, 10, null),
+    handle.writev([piece('d', 2 * MiB), piece('e', 2 * MiB)]),
+    handle.writeFile(piece('f', 2 * MiB)),
+    handle.write('g'),
+  ]);
+  const text = readFileSync(at('long'), 'latin1');
+  const runs = [...text.matchAll(/(.)\1*/g)].map(([run, letter]) => [letter, run.length]);
+  const lengths = [10, 3 * MiB, 10, 2 * MiB, 2 * MiB, 2 * MiB, 1];
+  t.deepEqual(
+    runs,
+    [...'abcdefg'].map((letter, i) => [letter, lengths[i] as number]),
+  );
+  await handle.close();
+  const reader = await fs.open(at('long'));
+  const [first, second] = [Buffer.alloc(2 * MiB), Buffer.alloc(20)];
+  const [long, short, rest] = await Promise.all([
+    reader.read(first),
+    reader.read(second, 0, 20, null),
+    reader.readFile(),
+  ]);
+  t.deepEqual([long.bytesRead, short.bytesRead], [2 * MiB, 20]);
+  t.is(Buffer.concat([first, second, rest]).toString('latin1'), text);
+  await reader.close();
+});

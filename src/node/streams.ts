@@ -32,9 +32,6 @@ export function operations(handle: Handle, letGo: () => void = handle.hold()): o
       letGo();
       handle.close().then(() => done(null), done);
     },
-    fsync(_fd: number, done: Done) {
-      handle.sync().then(() => done(null), done);
-    },
     read(_fd: number, buffer: unknown, offset: number, length: number, at: unknown, done: Done) {
       handle.read(buffer, offset, length, at).then(
         (read) => done(null, read.bytesRead, read.buffer),
