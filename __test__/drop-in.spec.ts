@@ -12,6 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as fs from '../src/node/fs-promises.ts';
 import { existing, type Runtime } from '../src/runtime.ts';
+import { report } from './lifecycle/child.ts';
 import { until } from './support.ts';
 
 const page = readFileSync(new URL('../docs/drop-in.md', import.meta.url), 'utf8');
@@ -241,4 +242,26 @@ test.serial('long transfers at the cursor are not torn by others', async (t) => 
   t.deepEqual([long.bytesRead, short.bytesRead], [2 * MiB, 20]);
   t.is(Buffer.concat([first, second, rest]).toString('latin1'), text);
   await reader.close();
+});
+
+test.serial("where Node's virtual file system is on, node:fs serves every call", async (t) => {
+  const at = place(t);
+  const dist = new URL('../dist/', import.meta.url);
+  const program = at('vfs.mjs');
+  // Node 26 has it behind an option. This is what the option changes on any version.
+  writeFileSync(
+    program,
+    `import module from 'node:module';
+    const { isBuiltin } = module;
+    if (process.argv[2] === 'vfs') {
+      module.isBuiltin = (name) => name === 'node:vfs' || isBuiltin(name);
+      module.syncBuiltinESMExports();
+    }
+    const fs = await import('${new URL('node/fs-promises.js', dist)}');
+    const { existing } = await import('${new URL('runtime.js', dist)}');
+    const { size } = await fs.stat(import.meta.filename ?? process.argv[1]);
+    console.log(JSON.stringify({ size: size > 0, ring: existing() !== null }));`,
+  );
+  t.deepEqual(await report(t, program), { size: true, ring: true });
+  t.deepEqual(await report(t, program, ['vfs']), { size: true, ring: false });
 });
