@@ -2,6 +2,7 @@
 //
 //   npm run test:node-fs -- FOLDER             FOLDER: a checkout of nodejs/node, or its test/
 //   npm run test:node-fs -- FOLDER readFile    only the files whose names hold this
+//     --fs                 the tests of node:fs, with `ringcore/fs` in its place
 //     --node PATH          with this Node; its version should be that of the checkout
 //     --exceptions PATH    another list of exceptions than node-fs-exceptions.json
 //     --limit SECONDS      for each file, 60 unless told
@@ -25,15 +26,16 @@ import { onSignal, root, run } from './children.mjs';
 import { setupOrExplain } from './setup.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const FILES = /^test-(fs-promises.*|.*filehandle.*)\.m?js$/;
+const PROMISES = /^test-(fs-.*promise.*|.*file-?handle.*)\.m?js$/;
+const CALLBACKS = /^test-fs-(?!.*(promise|file-?handle)).*\.m?js$/;
 const OUTPUT_LINES = 30;
 
 /** What `parallel/` holds of the files that are meant, or null where there is no such folder. */
-function filesOf(folder) {
+function filesOf(folder, meant) {
   for (const test of [join(folder, 'test'), folder]) {
     try {
-      const names = readdirSync(join(test, 'parallel')).filter((name) => FILES.test(name));
-      return { test: realpathSync(test), names: names.sort() };
+      const all = readdirSync(join(test, 'parallel')).sort();
+      return { test: realpathSync(test), all, names: all.filter((name) => meant.test(name)) };
     } catch (error) {
       if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
     }
@@ -70,6 +72,7 @@ async function once(path, context, replace) {
     NODE_TEST_DIR: work,
     RINGCORE_NODE_FS_DIST: join(root, 'dist'),
     RINGCORE_NODE_FS_REPORT: report,
+    RINGCORE_NODE_FS_ALL: context.all ? '1' : '0',
   };
   const preload = replace ? ['--require', join(HERE, 'node-fs-preload.cjs')] : [];
   const args = [...flagsOf(path), ...preload, path];
@@ -164,7 +167,8 @@ function usage(text) {
 
 async function main(args) {
   const text = { type: 'string' };
-  const options = { node: text, exceptions: text, limit: text, jobs: text };
+  const all = { type: 'boolean', default: false };
+  const options = { fs: all, node: text, exceptions: text, limit: text, jobs: text };
   let parsed;
   try {
     parsed = parseArgs({ args, options, allowPositionals: true });
@@ -174,7 +178,7 @@ async function main(args) {
   const { values, positionals } = parsed;
   const [folder, pattern = '', ...more] = positionals;
   if (folder === undefined || more.length > 0) return usage('Which folder?');
-  const found = filesOf(resolve(folder));
+  const found = filesOf(resolve(folder), values.fs ? CALLBACKS : PROMISES);
   if (found === null) return usage(`${folder} holds no test/parallel`);
   const names = found.names.filter((name) => name.includes(pattern));
   if (names.length === 0) return usage(`no file of ${found.test}/parallel is meant`);
@@ -187,11 +191,11 @@ async function main(args) {
   const clean = () => rmSync(work, { recursive: true, force: true });
   const forget = onSignal(clean);
   const limit = Number(values.limit ?? 60) * 1000;
-  const context = { test: found.test, node, exceptions, work, limit };
+  const context = { test: found.test, all: values.fs, node, exceptions, work, limit };
   try {
     const result = await runAll(names, context, Math.max(1, Number(values.jobs ?? 2)));
     for (const name of Object.keys(exceptions)) {
-      if (!found.names.includes(name)) console.log(`${name} is on the list and not in the folder`);
+      if (!found.all.includes(name)) console.log(`${name} is on the list and not in the folder`);
     }
     summary(result, version);
     return result.total.FAIL > 0 || result.total.pass === 0 ? 1 : 0;

@@ -1,6 +1,7 @@
 // What serves the drop-ins: the ring, or node:fs. Asked once per thread, at the first call (I9).
 
 import '../runtime.ts'; // First: the operations and the runtime import each other.
+import { isBuiltin } from 'node:module';
 import { type RingcoreError, UnavailableError } from '../error.ts';
 import { current, existing, type Runtime } from '../runtime.ts';
 
@@ -23,6 +24,8 @@ export function forbidden(): string | null {
   if ((process as { permission?: unknown }).permission !== undefined) {
     return 'the permission model of Node is on, which a ring would pass by';
   }
+  // What is mounted there, the kernel has never heard of.
+  if (isBuiltin('node:vfs')) return 'the virtual file system of Node is on (--experimental-vfs)';
   return null;
 }
 

@@ -13,6 +13,11 @@ type Constructor<T> = new (path: unknown, options?: unknown) => T;
 /** A class that was written as such cannot be called for an object that is there already. */
 const isClass = (made: unknown) => /^class\b/.test(Function.prototype.toString.call(made));
 
+function notImplemented(what: string): Error {
+  const text = `The ${what} method is not implemented`;
+  return Object.assign(new Error(text), { code: 'ERR_METHOD_NOT_IMPLEMENTED' });
+}
+
 /** What a stream does, and the handle whose end is its own. */
 interface Ours {
   readonly options: unknown;
@@ -30,7 +35,8 @@ export function streamsOn(
     if (typeof named !== 'object') return { options: given, handle: null };
     const options: Record<string, unknown> = {};
     for (const key in named) options[key] = (named as Record<string, unknown>)[key];
-    if (options.fd instanceof FileHandle && !options.fs) {
+    if (options.fd instanceof FileHandle) {
+      if (options.fs) throw notImplemented('FileHandle with fs');
       const handle = options.fd;
       return { options: { ...options, fd: handle.fd, fs: operations(handle) }, handle };
     }

@@ -8,6 +8,7 @@ import type { BigIntStats, ReadStream, Stats, WriteStream } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
+import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
 import {
@@ -20,14 +21,13 @@ import {
 } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { readStream, webStream, writeStream } from './streams.ts';
+import { CURSOR, isLong, Line, move, placeAt } from './windows.ts';
 
 type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
 type Written = { bytesWritten: number; buffer: unknown };
 type Callback = (error: Error | null, result?: unknown) => void;
 
 const DEFAULT_BYTES = 16384;
-/** No position: the file's own. */
-const CURSOR = -1;
 
 const S_IFMT = 0o170000;
 const S_IFIFO = 0o010000;
@@ -46,6 +46,7 @@ export class FileHandle extends EventEmitter {
   /** Whether positions mean something; null: nobody has asked. */
   #seekable: boolean | null = null;
   readonly #file: File;
+  readonly #line = new Line();
 
   constructor(file: File) {
     super();
@@ -116,8 +117,9 @@ export class FileHandle extends EventEmitter {
   static #usual(handle: FileHandle, view: unknown, offset: unknown, length: unknown, at: unknown) {
     if (typeof handle !== 'object' || handle === null || !(#refs in handle)) return false;
     const { fd } = handle;
-    if (fd < 0 || !isRange(view, offset, length) || length === 0) return false;
-    return at === null || (isCount(at) && handle.#positions(fd));
+    if (fd < 0 || !isRange(view, offset, length)) return false;
+    if (length === 0 || (length as number) > MAX_TRANSFER) return false;
+    return at === null ? !handle.#line.busy : isCount(at) && handle.#positions(fd);
   }
 
   async read(buffer?: unknown, offset?: unknown, length?: unknown, at?: unknown): Promise<Read> {
@@ -161,7 +163,7 @@ export class FileHandle extends EventEmitter {
     const view = part(buffer, from as number, bytes as number) as Uint8Array;
     const bytesRead =
       at === -1 || this.#positions(fd)
-        ? await this.#file.read(view, at === -1 ? {} : { offset: at as number })
+        ? await this.#transfer('readv', fd, [view], at as number)
         : await call((done) => nodeFs.read(fd, view, 0, view.byteLength, at as number, done));
     return { __proto__: null, bytesRead, buffer } as unknown as Read;
   }
@@ -221,8 +223,7 @@ export class FileHandle extends EventEmitter {
   async #put(fd: number, view: NodeJS.ArrayBufferView, at: number): Promise<number> {
     // No bytes are a system call to node, which may fail; the ring has no such operation.
     if (view.byteLength === 0) return (await call((done) => nodeFs.write(fd, '', done))) as number;
-    if (at === CURSOR) return await this.#file.write(view);
-    if (this.#positions(fd)) return await this.#file.write(view, { offset: at });
+    if (at === CURSOR || this.#positions(fd)) return this.#transfer('writev', fd, [view], at);
     return (await call((done) => nodeFs.write(fd, view, 0, null, at, done))) as number;
   }
 
@@ -241,7 +242,24 @@ export class FileHandle extends EventEmitter {
       const where = at === CURSOR ? null : at;
       return (await call((done) => nodeFs[name](fd, buffers, where, done))) as number;
     }
-    return await this.#file[name](buffers, at === CURSOR ? {} : { offset: at });
+    return this.#transfer(name, fd, buffers, at);
+  }
+
+  /** Moves the bytes of views at the cursor or a place, however many they are. */
+  async #transfer(
+    name: 'readv' | 'writev',
+    fd: number,
+    views: readonly NodeJS.ArrayBufferView[],
+    at: number | bigint,
+  ): Promise<number> {
+    const long = isLong(views);
+    const work = (): PromiseLike<number> => {
+      if (long) return move(this.#file, name, views, at, () => this.#positions(fd));
+      const [view] = views;
+      if (views.length > 1 || view === undefined) return this.#file[name](views, placeAt(at));
+      return this.#file[name === 'readv' ? 'read' : 'write'](view, placeAt(at));
+    };
+    return at === CURSOR ? this.#line.enter(long, work) : work();
   }
 
   readv(
@@ -272,7 +290,7 @@ export class FileHandle extends EventEmitter {
       }
       const { encoding, signal } = plain;
       checkAborted(signal);
-      const buffer = await this.#file.readRest(watched(signal));
+      const buffer = await this.#line.enter(false, () => this.#file.readRest(watched(signal)));
       if (signal !== undefined) await letAbort(signal);
       return encoding === null ? buffer : buffer.toString(encoding);
     });
@@ -303,14 +321,18 @@ export class FileHandle extends EventEmitter {
       ArrayBuffer.isView(chunk) ? chunk : Buffer.from(chunk as string, encoding);
     if (typeof data === 'string' || ArrayBuffer.isView(data)) {
       const all = bytes(data);
-      if (all.byteLength > 0) await this.#file.writeRest(all, false, watching);
+      if (all.byteLength === 0) return;
+      await this.#line.enter(false, () => this.#file.writeRest(all, false, watching));
       return;
     }
+    if (signal !== undefined) await letAbort(signal);
     for await (const chunk of data as AsyncIterable<unknown>) {
       checkAborted(signal);
       const part = bytes(chunk);
       // A detached one has none to write.
-      if (part.byteLength > 0) await this.#file.writeRest(part, false, watching);
+      if (part.byteLength > 0) {
+        await this.#line.enter(false, () => this.#file.writeRest(part, false, watching));
+      }
       checkAborted(signal);
     }
   }

@@ -25,6 +25,9 @@ import {
 } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
+// The types go by the same names: FileHandle, FileReadResult ...
+export type * from 'node:fs/promises';
+
 type Node = typeof node;
 
 export const constants: Node['constants'] = nodeFs.constants;

@@ -9,7 +9,11 @@ import { hasPosition } from './order.ts';
 export type Moved = (error: unknown, count: number) => void;
 
 /** Bytes `from` to `from + length` of several views. */
-function part(views: readonly ArrayBufferView[], from: number, length: number): ArrayBufferView[] {
+export function part(
+  views: readonly ArrayBufferView[],
+  from: number,
+  length: number,
+): ArrayBufferView[] {
   const parts: ArrayBufferView[] = [];
   let [start, left] = [from, length];
   for (const view of views) {
