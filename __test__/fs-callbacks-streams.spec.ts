@@ -9,7 +9,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { inherits } from 'node:util';
 import { createGunzip, createGzip } from 'node:zlib';
-import serially, { type ExecutionContext } from 'ava';
+import serially from 'ava';
 import fs from '../src/node/fs.ts';
 import promises from '../src/node/fs-promises.ts';
 import { current } from '../src/runtime.ts';
@@ -289,7 +289,7 @@ test('a pipeline through gzip and back brings every byte', async (t) => {
   t.true(count > 5_000_000 / 65_536, `${count} operations`);
 });
 
-test('a library that puts classes of its own into the module gets them used', (t: ExecutionContext) => {
+test('a library that puts classes of its own into the module gets them used', (t) => {
   const { ReadStream: kept, createReadStream } = fs;
   const made: unknown[] = [];
   class Own {

@@ -157,6 +157,7 @@ test('graceful-fs wraps the module, with its functions and its streams', async (
 test('fs-extra works with ringcore/fs in place of the whole module', async (t) => {
   const dir = folder(t);
   const module = JSON.stringify(new URL('../../src/node/fs.ts', import.meta.url).href);
+  const runtime = JSON.stringify(new URL('../../src/runtime.ts', import.meta.url).href);
   const source = `
     import fs from ${module};
     import Module, { createRequire } from 'node:module';
@@ -165,7 +166,9 @@ test('fs-extra works with ringcore/fs in place of the whole module', async (t) =
     Module._load = (name, ...rest) => (/^(node:)?fs$/.test(name) ? fs : load(name, ...rest));
     const extra = createRequire(${JSON.stringify(import.meta.url)})('fs-extra');
     const at = (name) => ${JSON.stringify(dir)} + '/' + name;
-    for (let i = 0; i < 20; i++) await extra.outputFile(at('from/' + (i % 4) + '/' + i), 'text ' + i);
+    for (let i = 0; i < 20; i++) {
+      await extra.outputFile(at('from/' + (i % 4) + '/' + i), 'text ' + i);
+    }
     await extra.outputJson(at('from/data.json'), { a: [1, 2] });
     await extra.copy(at('from'), at('to'));
     assert.deepEqual(await extra.readJson(at('to/data.json')), { a: [1, 2] });
@@ -174,12 +177,12 @@ test('fs-extra works with ringcore/fs in place of the whole module', async (t) =
     assert.equal(await extra.pathExists(at('to')), false);
     await extra.ensureSymlink(at('moved/3'), at('link'));
     assert.deepEqual((await extra.readdir(at('link'))).sort(), ['11', '15', '19', '3', '7']);
-    await new Promise((done, failed) =>
-      extra.readFile(at('link/3'), 'utf8', (error, text) => (text === 'text 3' ? done() : failed(error))));
+    const read = (done) => extra.readFile(at('link/3'), 'utf8', (_, text) => done(text));
+    assert.equal(await new Promise(read), 'text 3');
     await extra.emptyDir(at('moved'));
     await extra.remove(at('from'));
     assert.deepEqual((await extra.readdir(at(''))).sort(), ['link', 'moved']);
-    const { current } = await import(${JSON.stringify(new URL('../../src/runtime.ts', import.meta.url).href)});
+    const { current } = await import(${runtime});
     console.log(current().stats().submitted);`;
   const { code, stdout, stderr } = await child(source);
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' });
