@@ -166,6 +166,7 @@ test('every callback has the store of its caller', async (t) => {
   );
 });
 
+const RUNTIME = JSON.stringify(new URL('../src/runtime.ts', import.meta.url).href);
 const MODULE = JSON.stringify(new URL('../src/node/fs.ts', import.meta.url).href);
 
 test('what a callback throws is an uncaught exception, and the others still come', async (t) => {
@@ -358,4 +359,49 @@ test('readFile of a descriptor that cannot be read passes the error on', async (
   t.teardown(() => fs.closeSync(fd));
   await t.throwsAsync(promisify(fs.readFile)(fd), { message: /^EISDIR: .*, read$/ });
   await t.throwsAsync(promisify(fs.readFile)(999_999), { message: /^EBADF: .*, read$/ });
+});
+
+test('readFile of what cannot be read fails as it does in node:fs', async (t) => {
+  const path = folder(t);
+  fs.writeFileSync(join(path, 'a'), 'text');
+  for (const [name, flag, code] of [
+    ['.', 'r', 'EISDIR'],
+    ['a', 'a', 'EBADF'],
+  ] as const) {
+    const [node, ours] = await Promise.all(
+      [nodeFs, fs].map((of) =>
+        t.throwsAsync(promisify(of.readFile)(join(path, name), { flag }), { code }),
+      ),
+    );
+    // Node 26 names the path as well.
+    t.true(node?.message.startsWith(ours?.message as string));
+    t.regex(`${ours?.message}`, /, read$/);
+  }
+});
+
+test("without a ring everything is node's, and works", async (t) => {
+  const path = join(folder(t), 'a');
+  const source = `
+    import assert from 'node:assert/strict';
+    import { promisify } from 'node:util';
+    import { pipeline } from 'node:stream/promises';
+    import fs, { writeFile, createReadStream, createWriteStream } from ${MODULE};
+    const path = ${JSON.stringify(path)};
+    await promisify(writeFile)(path, 'content');
+    const fd = await promisify(fs.open)(path, 'r+');
+    const both = [Buffer.alloc(3), Buffer.alloc(9)];
+    const reads = both.map((bytes) => promisify(fs.read)(fd, bytes, 0, bytes.length, 0));
+    assert.deepEqual((await Promise.all(reads)).map(({ bytesRead }) => bytesRead), [3, 7]);
+    assert.equal((await promisify(fs.fstat)(fd)).size, 7);
+    await promisify(fs.close)(fd);
+    await pipeline(createReadStream(path, { start: 2 }), createWriteStream(path + '.copy'));
+    assert.equal(await promisify(fs.readFile)(path + '.copy', 'utf8'), 'ntent');
+    await assert.rejects(promisify(fs.unlink)(path + '/no'), { code: 'ENOTDIR' });
+    assert.throws(() => fs.stat(path), { code: 'ERR_INVALID_ARG_TYPE' });
+    const { existing } = await import(${RUNTIME});
+    console.log(existing()?.stats().submitted ?? 'no ring');`;
+  const node = await child(source, { RINGCORE_BACKEND: 'node' });
+  t.deepEqual(node, { code: 0, stdout: 'no ring\n', stderr: '' });
+  const ring = await child(source);
+  t.regex(ring.stdout, /^[1-9]\d+\n$/);
 });
