@@ -184,10 +184,8 @@ const TABLE: Table = {
       ({ fs, at }, done) => fs.readFile?.(at('a'), { encoding: 'hex', flag: 'r+' }, done),
       ({ fs, at }, done) => fs.readFile?.(at('a'), null, done),
       ({ fs, at }, done) => fs.readFile?.(at('empty'), 'utf8', done),
-      ({ fs, at }, done) => fs.readFile?.(at('dir'), done),
       ({ fs, at }, done) => fs.readFile?.(at('none'), done),
       ({ fs, at }, done) => fs.readFile?.(at('new'), { flag: 'a+' }, done),
-      ({ fs, at }, done) => fs.readFile?.(at('a'), { flag: 'a' }, done),
       ({ fs, fd }, done) => fs.readFile?.(fd, 'utf8', done),
     ],
     node: [

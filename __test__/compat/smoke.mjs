@@ -7,12 +7,13 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import * as callbacks from './callbacks.mjs';
 import * as cases from './cases.mjs';
 import * as chains from './chains.mjs';
 import * as command from './command.mjs';
 import * as ends from './ends.mjs';
 
-const all = { ...cases, ...chains, ...ends, ...command };
+const all = { ...cases, ...callbacks, ...chains, ...ends, ...command };
 const { bun, deno } = process.versions;
 const RUNTIME = bun ? 'bun' : deno ? 'deno' : 'node';
 const LIMIT = 30_000;
