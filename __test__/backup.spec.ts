@@ -232,6 +232,7 @@ test.serial('killed at any moment it goes on where it was', async (t) => {
       await wait((i * 13) % 60);
       child.kill('SIGKILL');
       await ended(child);
+      if (i === 1) t.is(child.signalCode, 'SIGKILL', `${name}: it was still at work`);
       const now = finished(t, src, dst, name);
       for (const [path, ino] of before) t.is(now.get(path), ino, `${name}: ${path} is kept`);
       before = now;
@@ -433,6 +434,45 @@ test.serial('the temporary folder is neither copied nor followed', async (t) => 
   }
 });
 
+/** Loaded before the program: some files cannot be synced, folders are told when they have been. */
+const SYNCS = `
+import { fstatSync, readlinkSync } from 'node:fs';
+import { op } from '${new URL('../dist/index.js', import.meta.url)}';
+const { fsync } = op;
+op.fsync = (fd) => {
+  const path = readlinkSync('/proc/self/fd/' + fd);
+  if (fstatSync(fd).isFile() && fstatSync(fd).size % 3 === 0) return op.nop({ result: -5 });
+  const synced = fsync.call(op, fd);
+  if (fstatSync(fd).isDirectory()) synced.then(() => process._rawDebug('synced ' + path));
+  return synced;
+};`;
+
+test.serial('what is not on the disk gets no name, and names go to the disk', async (t) => {
+  const preload = join(dir, 'syncs.mjs');
+  writeFileSync(preload, SYNCS);
+  const [[, command, args]] = programs(t, 'backup') as [[string, string, string[]]];
+  const [src, dst] = folders();
+  many(src, 50, 1000);
+  const files = readdirSync(src).flatMap((folder) =>
+    readdirSync(join(src, folder)).map((file) => join(folder, file)),
+  );
+  const unsafe = files.filter((file) => statSync(join(src, file)).size % 3 === 0);
+  const ran = await run(command, ['--import', preload, ...args, src, dst]);
+  t.is(ran.status, 1);
+  const lines = ran.stderr.trimEnd().split('\n').sort();
+  t.true(unsafe.length > 10);
+  t.deepEqual(
+    lines.filter((line) => line.startsWith('backup: ')),
+    unsafe.map((file) => `backup: '${join(src, file)}': EIO: i/o error, nop`).sort(),
+  );
+  for (const file of files) t.is(existsSync(join(dst, file)), !unsafe.includes(file), file);
+  const names = [join(dst, '..'), dst, ...readdirSync(src).map((folder) => join(dst, folder))];
+  t.deepEqual(
+    lines.filter((line) => line.startsWith('synced ')),
+    names.map((path) => `synced ${path}`).sort(),
+  );
+});
+
 test.serial('few descriptors are enough for many files', async (t) => {
   for (const [name, command, args] of programs(t, 'backup').slice(0, 2)) {
     const [src, dst] = folders();
@@ -471,7 +511,7 @@ test.serial('a terminal gets a bar that fits, and is left clean', async (t) => {
   for (const [name, command, args] of programs(t, 'backup').slice(0, 2)) {
     for (const [columns, pattern] of [
       [120, new RegExp(`^\\[#*\\.*\\] +${WIDE}$`)],
-      [40, /^(\[#*\.*\] )? *\d+% {2}\S+ \S*B of 300\.0 MB$/],
+      [40, /^(\[#*\.*\] )? *\d+% {2}\S+ \S*B of 300\.0 MB( {2}\d of 30 files)?$/],
       [10, /^ *\d+%$/],
     ] as const) {
       const [src, dst] = folders();

@@ -4,6 +4,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -175,6 +176,29 @@ test.serial('what is not on the disk is not acknowledged', async (t) => {
     t.is(full.status, 1, name);
     t.is(full.stdout.toString(), '', name);
     t.regex(full.stderr, /^logger: .*[Nn]o space left on device/, name);
+  }
+});
+
+test.serial('a disk that fills up in the middle of a batch is told as what it is', async (t) => {
+  const text = lines(20_000).join('');
+  // A name space of its own: nobody else sees the small disk, and it goes with the program.
+  const own = process.getuid?.() === 0 ? ['-m'] : ['-r', '-m'];
+  if ((await run('unshare', [...own, 'true'])).status !== 0) {
+    t.log('this test needs to mount a small disk, which is refused here');
+    t.pass();
+    return;
+  }
+  const mount = 'mount -t tmpfs -o size=64k none "$0"';
+  const script = `${mount} && { "$@" "$0/log"; code=$?; cat "$0/log"; exit $code; }`;
+  for (const [name, command, args] of programs(t, 'logger')) {
+    const place = join(dir, `${name}-small`);
+    mkdirSync(place);
+    const all = [...own, 'sh', '-c', script, place, command, ...args];
+    const ran = await run('unshare', all, text);
+    t.is(ran.status, 1, name);
+    t.regex(ran.stderr, /^logger: .*[Nn]o space left on device.*\n$/, name);
+    t.is(ran.stdout.length, 65_536, `${name}: ${ran.stdout.subarray(-100)}`);
+    t.true(text.startsWith(ran.stdout.toString()), name);
   }
 });
 

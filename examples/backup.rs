@@ -106,7 +106,7 @@ impl Backup {
       copied += (linked == Some(true)) as usize;
     }
     self.remove_temporary().await?;
-    // From the deepest up: what happens in a folder changes its time.
+    // From the deepest up: a folder is finished when everything in it is.
     for folder in folders().collect::<Vec<_>>().into_iter().rev() {
       self.guard(folder, self.finish_folder(folder)).await;
     }

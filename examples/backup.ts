@@ -100,7 +100,7 @@ class Backup {
       yield* this.guard(entry, this.hardLink(entry, first), () => copied++);
     }
     yield* this.removeTemporary();
-    // From the deepest up: what happens in a folder changes its time.
+    // From the deepest up: a folder is finished when everything in it is.
     for (const folder of folders.reverse()) yield* this.guard(folder, this.finishFolder(folder));
     return { entries: entries.filter(({ stat }) => supported(stat)), copied };
   }

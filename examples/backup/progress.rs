@@ -42,8 +42,7 @@ impl Progress {
         continue;
       }
       // The width may have changed since. A full last column would begin a new line.
-      let width = columns() - 1;
-      eprint!("\r{:.width$}\x1b[K", self.line(seconds, width));
+      eprint!("\r{}\x1b[K", self.line(seconds, columns() - 1));
     }
   }
 

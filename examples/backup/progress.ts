@@ -22,13 +22,13 @@ export class Progress {
 
   /** Draws until it is aborted. */
   *run(): Steps<void> {
-    const { isTTY, columns } = process.stderr;
+    const { isTTY } = process.stderr;
     for (;;) {
       yield* sleep(isTTY ? TERMINAL_MS : PLAIN_MS);
       // The width may have changed since. A full last column would begin a new line.
-      const width = isTTY ? (process.stderr.columns || columns || 80) - 1 : 1000;
-      const line = this.line((performance.now() - this.started) / 1000, isTTY ? width : 0);
-      process.stderr.write(isTTY ? `\r${line.slice(0, width)}\x1b[K` : `${line}\n`);
+      const width = isTTY ? (process.stderr.columns || 80) - 1 : 0;
+      const line = this.line((performance.now() - this.started) / 1000, width);
+      process.stderr.write(isTTY ? `\r${line}\x1b[K` : `${line}\n`);
     }
   }
 
