@@ -1,58 +1,15 @@
 // The programs of examples/, each in both languages and without ringcore, as a user runs them.
 // PAIR: only-typescript examples.spec.ts -- the Rust programs are run here, too
 
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
+import { programs, run } from './programs.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'ringcore-examples-'));
 test.after.always(() => rmSync(dir, { recursive: true, force: true }));
-
-/** The four programs of an example: name, command, first arguments. */
-function programs(t: ExecutionContext, name: string): [string, string, string[]][] {
-  const cargo = (example: string) => {
-    const built = ['debug', 'release'].map((profile) =>
-      join(root, 'target', profile, 'examples', example),
-    );
-    const path = built.find((each) => existsSync(each));
-    if (path === undefined) t.fail(`cargo test builds ${example}`);
-    return path ?? '';
-  };
-  return [
-    [`${name}.ts`, process.execPath, [join(root, 'dist/examples', `${name}.js`)]],
-    [`${name}.rs`, cargo(name), []],
-    [`${name}.node.mjs`, process.execPath, [join(root, 'examples', `${name}.node.mjs`)]],
-    [`${name}.std.rs`, cargo(`${name}_std`), []],
-  ];
-}
-
-interface Ran {
-  stdout: Buffer;
-  stderr: string;
-  status: number | null;
-}
-
-/** Runs a program to its end; 60 s at most. An input of null stays open and silent. */
-function run(command: string, args: string[], input: string | null = ''): Promise<Ran> {
-  const child = spawn(command, args, { timeout: 60_000, killSignal: 'SIGKILL' });
-  const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
-  child.stdout.on('data', (part) => stdout.push(part));
-  child.stderr.on('data', (part) => stderr.push(part));
-  child.stdin.on('error', () => {}); // A child that does not read its input closes it.
-  if (input !== null) child.stdin.end(input);
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', () => child.stdin.destroy());
-    child.on('close', (status) => {
-      resolve({ stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString(), status });
-    });
-  });
-}
 
 test('linked_cat prints files of every size byte for byte', async (t) => {
   for (const [name, command, args] of programs(t, 'linked_cat')) {
@@ -137,5 +94,51 @@ test('one accept brings every connection', async (t) => {
     t.is(ran.stdout.toString(), '200 connections\n', `${name}: ${ran.stderr}`);
     t.is(ran.status, 0, name);
     t.is((await run(command, [...args, 'many'])).status, 2, name);
+  }
+});
+
+/** What concurrent_reads prints of a file: an xorshift32 and FNV-1a of this test's own. */
+function expected(bytes: Buffer, reads: number, size: number): string {
+  const state = Uint32Array.of(0x2545f491);
+  const step = (by: number) => {
+    state[0] = (state[0] as number) ^ (by > 0 ? (state[0] as number) << by : state[0]! >>> -by);
+  };
+  let [total, sum] = [0, 0n];
+  for (let i = 0; i < reads; i++) {
+    for (const by of [13, -17, 5]) step(by);
+    const blocks = Math.max(1, Math.floor(bytes.length / size));
+    const part = bytes.subarray((state[0]! % blocks) * size).subarray(0, size);
+    let hash = 0x811c9dc5n;
+    for (const byte of part) hash = ((hash ^ BigInt(byte)) * 0x01000193n) & 0xffffffffn;
+    total += part.length;
+    sum = (sum + hash) & 0xffffffffn;
+  }
+  return `${reads} reads, ${total} bytes\nchecksum ${sum.toString(16).padStart(8, '0')}\n`;
+}
+
+test('many reads at once bring what stands at their places', async (t) => {
+  const path = join(dir, 'places');
+  for (const [length, reads, size] of [
+    [300_000, 1000, 100],
+    [4096 * 50 + 7, 200, 4096],
+    [10, 3, 4096],
+    [0, 2, 1],
+    [3_000_000, 5, 1_048_576],
+  ] as const) {
+    const bytes = randomBytes(length);
+    writeFileSync(path, bytes);
+    for (const [name, command, args] of programs(t, 'concurrent_reads')) {
+      const ran = await run(command, [...args, path, `${reads}`, `${size}`]);
+      t.is(ran.status, 0, `${name}: ${ran.stderr}`);
+      const [text, rate] = ran.stdout.toString().split(/(?=^\d+ reads\/s$)/m);
+      t.is(text, expected(bytes, reads, size), name);
+      t.regex(rate ?? '', /^[1-9]\d* reads\/s\n$/, name);
+    }
+  }
+  for (const [name, command, args] of programs(t, 'concurrent_reads')) {
+    t.is((await run(command, [...args, dir])).status, 1, name);
+    for (const wrong of [[], [path, '0'], [path, 'x'], [path, '1', '1048577'], [path, '1', '-1']]) {
+      t.is((await run(command, [...args, ...wrong])).status, 2, `${name} ${wrong}`);
+    }
   }
 });
