@@ -7,6 +7,10 @@ import { readFileSync } from 'node:fs';
 
 /** Longest time between two looks at the clock. */
 const LOOK_MS = 0.5;
+/** From so many in flight on, completions come in waves: only whole waves are measured. */
+const WAVES_FROM = 1000;
+/** Less would be chance. */
+const LEAST_OPS = 3;
 
 /** Bytes that this process has had from a disk; a warm case must leave it alone. */
 function diskBytes() {
@@ -37,10 +41,17 @@ export class Meter {
   #disk = 0;
   #result = null;
   #paused = false;
+  /** The operations of one wave, or 0. */
+  #wave = 0;
 
-  constructor({ warmMs, runMs }) {
+  constructor({ warmMs, runMs, inFlight = 1 }) {
     this.#warmMs = warmMs;
     this.#runMs = runMs;
+    if (inFlight >= WAVES_FROM) {
+      this.#wave = inFlight;
+      this.#step = inFlight;
+      this.#look = inFlight;
+    }
   }
 
   /** That many operations are done. False: the time is over. */
@@ -69,13 +80,15 @@ export class Meter {
   #sample() {
     if (this.#ended) return false;
     const now = performance.now();
-    if (now - this.#lookedAt < LOOK_MS / 2) this.#step = Math.min(this.#step * 2, 4096);
+    if (this.#wave === 0 && now - this.#lookedAt < LOOK_MS / 2) {
+      this.#step = Math.min(this.#step * 2, 4096);
+    }
     this.#lookedAt = now;
     this.#look = this.#ops + this.#step;
     const elapsed = this.#spent + (this.#paused ? 0 : now - this.#at);
     if (this.#warm) {
       if (elapsed >= this.#warmMs) this.#start(now);
-    } else if (elapsed >= this.#runMs) {
+    } else if (elapsed >= this.#runMs && this.#ops >= LEAST_OPS) {
       this.#ended = true;
       this.#end(elapsed);
     }

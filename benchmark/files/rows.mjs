@@ -79,16 +79,17 @@ function own(family, runtimes, dist, name = 'ringcore') {
   return rows;
 }
 
-/** All rows of a case, with what is there. */
-export function rowsOf(one, family, { runtimes, built, fio: withFio, dist }) {
-  const rows = own(family, runtimes, dist);
+/** All rows of a case, with what is there. A narrow case leaves old Nodes and variants out. */
+export function rowsOf(one, family, { runtimes: all, built, fio: withFio, dist }) {
+  const runtimes = one.narrow ? all.filter(({ kind }, i) => i === 0 || kind !== 'node') : all;
+  const rows = own(family, one.narrow ? runtimes.slice(0, 1) : runtimes, dist);
   if (family.variants.idle) rows.push(script('idle', 'floor', runtimes[0], 'idle'));
   for (const runtime of runtimes) {
     for (const style of STYLES[runtime.kind]) {
       if (!family.variants[style] || one.without?.includes(style)) continue;
       rows.push(script(`${runtime.label} ${style}`, 'peer', runtime, style));
     }
-    if (runtime.kind !== 'node' || !family.variants.promises) continue;
+    if (runtime.kind !== 'node' || !family.variants.promises || one.narrow) continue;
     const env = { UV_USE_IO_URING: '1' };
     rows.push(script(`${runtime.label} uring`, 'peer', runtime, 'promises', { env }));
   }

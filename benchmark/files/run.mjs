@@ -75,6 +75,8 @@ function clock(options, total) {
 /** Measures cases, shows each, and gives it to `keep`. */
 async function measureAll(chosen, rowsFor, options, keep) {
   const dir = dataFolder();
+  // Before anything runs: later its load is our own.
+  const where = machine(dir);
   const jobs = chosen.map((one) => ({ one, rows: rowsFor(one) }));
   const total = jobs.reduce((sum, { rows }) => sum + rows.length * options.rounds, 0);
   const tick = clock(options, total);
@@ -86,7 +88,6 @@ async function measureAll(chosen, rowsFor, options, keep) {
   try {
     for (const { one, rows } of jobs) {
       makeData(dir, one.data, (text) => options.progress(text));
-      const where = machine(dir);
       const found = await measure(one, rows, {
         ...options,
         dir,

@@ -1,23 +1,45 @@
 // Plots by hand: SVG that reads well on a light and on a dark page.
 
+const LIGHT = {
+  ink: '#1f2328',
+  soft: '#59636e',
+  line: '#d1d9e0',
+  ours: '#0969da',
+  peer: '#8c959f',
+  rust: '#bc4c00',
+  blocking: '#d1d9e0',
+};
+const DARK = {
+  ink: '#f0f6fc',
+  soft: '#9198a1',
+  line: '#3d444d',
+  ours: '#4493f8',
+  peer: '#656c76',
+  rust: '#db6d28',
+  blocking: '#3d444d',
+};
+
+/** Colours by class. No CSS variables: viewers that are no browsers do not know them. */
+function colours(set) {
+  const kinds = ['ours', 'peer', 'rust', 'blocking'];
+  return [
+    `text { fill: ${set.ink}; } .soft { fill: ${set.soft}; } .grid { stroke: ${set.line}; }`,
+    ...kinds.map((kind) => `rect.${kind} { fill: ${set[kind]}; }`),
+    ...kinds.map((kind) => `.track.${kind} { stroke: ${set[kind]}; }`),
+    `text.ours { fill: ${set.ours}; } text.rust { fill: ${set.rust}; }`,
+  ].join('\n  ');
+}
+
 const STYLE = `
-  :root { --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --ours: #0969da; --peer: #8c959f;
-    --rust: #bc4c00; --blocking: #d1d9e0; }
-  @media (prefers-color-scheme: dark) {
-    :root { --ink: #f0f6fc; --soft: #9198a1; --line: #3d444d; --ours: #4493f8; --peer: #656c76;
-      --rust: #db6d28; --blocking: #3d444d; }
-  }
-  text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+  text { font: 12px system-ui, sans-serif; }
   .title { font-size: 14px; font-weight: 600; }
-  .soft { fill: var(--soft); }
   .end { text-anchor: end; }
   .middle { text-anchor: middle; }
-  .ours { fill: var(--ours); } .peer { fill: var(--peer); } .rust { fill: var(--rust); }
-  .blocking { fill: var(--blocking); }
-  .grid { stroke: var(--line); stroke-width: 1; }
   .track { fill: none; stroke-width: 2; }
-  .track.ours { stroke: var(--ours); } .track.peer { stroke: var(--peer); }
-  .track.rust { stroke: var(--rust); }
+  ${colours(LIGHT)}
+  @media (prefers-color-scheme: dark) {
+  ${colours(DARK)}
+  }
 `;
 
 const plain = (text) =>

@@ -1,6 +1,7 @@
 // What a measurement has to say about where it was made.
 
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { root } from '../../.ci/children.mjs';
 
@@ -9,9 +10,15 @@ function git(...args) {
   return status === 0 ? stdout.trim() : '';
 }
 
+/** The type of the mount that holds a folder: the longest that its path begins with. */
 function fileSystem(dir) {
-  const { stdout } = spawnSync('stat', ['-f', '-c', '%T', dir], { encoding: 'utf8' });
-  return (stdout ?? '').trim();
+  let [longest, found] = ['', 'unknown'];
+  for (const line of readFileSync('/proc/mounts', 'utf8').split('\n')) {
+    const [, place = '', type] = line.split(' ');
+    const holds = place === '/' || dir === place || dir.startsWith(`${place}/`);
+    if (holds && place.length >= longest.length) [longest, found] = [place, type];
+  }
+  return found;
 }
 
 export function machine(dir) {

@@ -34,6 +34,16 @@ const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
 const S_IFCHR = 0o020000;
 
+/** What kind of file it is. Deno's node:fs refuses descriptors that it has not opened itself. */
+function typeOf(fd: number): number {
+  try {
+    return nodeFs.fstatSync(fd).mode & S_IFMT;
+  } catch (error) {
+    if (process.versions.deno === undefined) throw error;
+    return nodeFs.statSync(`/proc/self/fd/${fd}`).mode & S_IFMT;
+  }
+}
+
 /** An open file, as node:fs/promises has it. */
 export class FileHandle extends EventEmitter {
   /** Calls in flight, and the handle itself. */
@@ -104,7 +114,7 @@ export class FileHandle extends EventEmitter {
   /** io_uring ignores the position where there is none; pread(2) says ESPIPE. */
   #positions(fd: number): boolean {
     if (this.#seekable === null) {
-      const type = nodeFs.fstatSync(fd).mode & S_IFMT;
+      const type = typeOf(fd);
       this.#seekable = type !== S_IFIFO && type !== S_IFSOCK && type !== S_IFCHR;
     }
     return this.#seekable;

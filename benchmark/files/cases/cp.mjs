@@ -14,7 +14,7 @@ export const cases = [
     params: { inFlight: 1 },
     data: ['tree'],
     warm: ['tree'],
-    native: ['std', 'tokio'],
+    native: ['std'],
     aims: [{ than: 'node26 promises', least: 2 }],
   },
 ];

@@ -12,6 +12,7 @@ export const cases = [
     name: 'in-flight',
     title: 'reads of 64 bytes, by how many are in flight',
     unit: 'read',
+    narrow: true,
     params: {},
     points: [1, 32, 1_000, 10_000, 100_000],
     data: ['blocks'],

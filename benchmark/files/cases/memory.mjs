@@ -12,6 +12,7 @@ export const cases = [1_000, 100_000].map((inFlight) => ({
   name: `memory-x${inFlight}`,
   title: `memory of an operation, ${inFlight.toLocaleString('en')} reads of 64 bytes in flight`,
   unit: 'read',
+  narrow: true,
   main: { field: 'bytes', name: 'memory per operation', unit: 'bytes' },
   params: { inFlight },
   data: ['blocks'],

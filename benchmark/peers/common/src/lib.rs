@@ -74,6 +74,8 @@ struct Inner {
 
 /// The clock; it may be shared by threads.
 pub struct Meter {
+  /// The operations of one wave, or 0.
+  wave: u64,
   next: AtomicU64,
   ops: AtomicU64,
   all: AtomicU64,
@@ -87,15 +89,19 @@ pub struct Meter {
 impl Meter {
   pub fn new(settings: &Settings) -> Meter {
     let now = Instant::now();
+    // From 1 000 in flight on, completions come in waves: only whole waves are measured.
+    let wave = settings.values.get("inFlight").and_then(|text| text.parse().ok()).unwrap_or(1);
+    let wave: u64 = if wave < 1000 { 0 } else { wave };
     Meter {
+      wave,
       next: AtomicU64::new(0),
       ops: AtomicU64::new(0),
       all: AtomicU64::new(0),
-      look: AtomicU64::new(1),
+      look: AtomicU64::new(wave.max(1)),
       ended: AtomicBool::new(false),
       inner: Mutex::new(Inner {
         warm: true,
-        step: 1,
+        step: wave.max(1),
         looked: now,
         at: now,
         cpu_at: cpu(),
@@ -147,7 +153,7 @@ impl Meter {
       return false;
     }
     let now = Instant::now();
-    if now - inner.looked < Duration::from_micros(250) {
+    if self.wave == 0 && now - inner.looked < Duration::from_micros(250) {
       inner.step = (inner.step * 2).min(4096);
     }
     inner.looked = now;
@@ -163,7 +169,7 @@ impl Meter {
         (inner.spent, inner.cpu_spent) = (Duration::ZERO, Duration::ZERO);
         (inner.disk, inner.cpu_at, inner.at) = (disk_bytes(), cpu(), now);
       }
-    } else if elapsed >= self.run {
+    } else if elapsed >= self.run && ops >= 3 {
       self.ended.store(true, Relaxed);
       let used = if inner.paused { Duration::ZERO } else { cpu() - inner.cpu_at };
       let per = |time: Duration| time.as_nanos() as f64 / ops as f64;
