@@ -125,7 +125,7 @@ function head(records) {
     `- Versions: ${versions.join(', ')}.`,
     `- Tree: ${commits}.`,
     '- Every process is a fresh one and variants take turns. Less is better, except in the last',
-    '  column: `x best peer` is how many times as fast a row is as the best asynchronous JavaScript',
+    '  column: `x best peer` is how many times as fast a row is as the best async JavaScript',
     '  of Node 26, Bun and Deno in the same round (median of the rounds); 0.5 is half as fast.',
     '- `ringcore` is `ringcore/fs/promises` on Node 26, the same program as `node26 promises` with',
     '  another import; `ringcore op` are raw operations in tasks. `uring`: node:fs promises with',

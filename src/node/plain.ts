@@ -111,7 +111,7 @@ export function plainOptions(options: unknown): FileOptions | null {
   return { encoding: encoding ?? null, flag, mode, flush: flush ?? false, signal };
 }
 
-/** The signal for operations of the ring. What is no signal but stands for one is only looked at. */
+/** The signal for operations of the ring. What only stands for one is looked at, no more. */
 export function watched(signal: AbortSignal | undefined): { signal: AbortSignal } | undefined {
   return signal === undefined || types.isProxy(signal) ? undefined : { signal };
 }

@@ -23,8 +23,8 @@ pub(crate) fn linked(sqe: &Sqe) -> bool {
   sqe.flags & LINKS != 0
 }
 
-/// Looks that may bring nothing in a row. A kernel thread adds task work and then sets SQ_TASKRUN; a
-/// look in between runs the work, and the flag stays set with nothing behind it.
+/// Looks that may bring nothing in a row. A kernel thread adds task work and then sets SQ_TASKRUN:
+/// a look in between runs the work, and the flag stays set with nothing behind it.
 const BARREN: u8 = 8;
 
 impl Ring {

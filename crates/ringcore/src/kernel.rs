@@ -144,8 +144,8 @@ impl Kernel {
   }
 }
 
-/// Enters that find no completion although SQ_TASKRUN is set: work that completes nothing, 20 pieces
-/// each, or none at all.
+/// Enters that find no completion although SQ_TASKRUN is set: work that completes nothing, 20
+/// pieces each, or none at all.
 const STALE_LOOKS: u32 = 8;
 
 impl Driver for Kernel {
