@@ -5,7 +5,6 @@ import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   constants,
-  openSync,
   readFileSync,
   readSync,
   statSync,
@@ -15,13 +14,13 @@ import {
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import * as C from '../src/cqe.ts';
-import { File, Runtime, spawn } from '../src/index.ts';
+import { File, Runtime, constants as ring, spawn } from '../src/index.ts';
 import { Kernel } from '../src/kernel.ts';
 import * as S from '../src/sqe.ts';
+import { listener } from './sockets.ts';
 import { child, failure, folder, many, runtime } from './support.ts';
 
 const MIB = 1 << 20;
-const { O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /** Bytes that say where they belong. */
 function pattern(length: number): Buffer {
@@ -34,11 +33,21 @@ function pattern(length: number): Buffer {
 interface Seen {
   writes: number[];
   syncs: number;
+  polls: number;
 }
 
-/** A runtime on the kernel whose transfers are cut to `most` bytes. */
-function watched(t: ExecutionContext, most = Number.MAX_SAFE_INTEGER): [Runtime, Seen] {
-  const seen: Seen = { writes: [], syncs: 0 };
+const MOVES = [S.IORING_OP_READ, S.IORING_OP_WRITE, S.IORING_OP_READV, S.IORING_OP_WRITEV];
+
+/**
+ * A runtime on the kernel whose transfers are cut to `most` bytes. With `nowait` those that would
+ * have to wait answer EAGAIN, as O_NONBLOCK makes them on older kernels.
+ */
+function watched(
+  t: ExecutionContext,
+  most = Number.MAX_SAFE_INTEGER,
+  nowait = false,
+): [Runtime, Seen] {
+  const seen: Seen = { writes: [], syncs: 0, polls: 0 };
   const rt = new Runtime({}, (options, wake) => {
     const kernel = Kernel.open(options, wake);
     const words = new Int32Array(kernel.memory);
@@ -48,6 +57,10 @@ function watched(t: ExecutionContext, most = Number.MAX_SAFE_INTEGER): [Runtime,
         const at = (C.BORDER_DESCRIPTORS >> 2) + i * S.DESCRIPTOR_WORDS;
         const opcode = words[at + S.D_OPCODE];
         if (opcode === S.IORING_OP_FSYNC) seen.syncs++;
+        if (opcode === S.IORING_OP_POLL_ADD) seen.polls++;
+        if (nowait && MOVES.includes(opcode as number)) {
+          words[at + S.D_WORD0] = (words[at + S.D_WORD0] as number) | ring.RWF_NOWAIT;
+        }
         if (opcode !== S.IORING_OP_READ && opcode !== S.IORING_OP_WRITE) continue;
         const length = Math.min(words[at + S.D_LENGTH] as number, most);
         words[at + S.D_LENGTH] = length;
@@ -63,12 +76,13 @@ function watched(t: ExecutionContext, most = Number.MAX_SAFE_INTEGER): [Runtime,
 
 const both = (rt: Runtime, path: string) => rt.File.options().read().write().create().open(path);
 
-/** A pipe whose ends must not wait. */
-function nonblocking(t: ExecutionContext): [reader: number, writer: number] {
-  const path = join(folder(t), 'pipe');
-  execFileSync('mkfifo', [path]);
-  const reader = openSync(path, O_RDONLY | O_NONBLOCK);
-  return [reader, openSync(path, O_WRONLY | O_NONBLOCK)];
+/** A connection: a file at one end, which it closes, and the other end as it is. */
+async function connected(t: ExecutionContext, rt: Runtime): Promise<[file: File, other: number]> {
+  const [listening, where] = await listener(t, rt);
+  const other = await rt.op.socket(ring.AF_UNIX, ring.SOCK_STREAM | ring.SOCK_NONBLOCK);
+  const accepts = rt.op.accept(listening, { flags: ring.SOCK_NONBLOCK }).then((fd) => fd);
+  await rt.op.connect(other, where);
+  return [rt.File.fromFd(await accepts), other];
 }
 
 /** Reads so many bytes from a pipe, bit by bit. */
@@ -237,7 +251,7 @@ test('a durable append is a write and a sync in one submission', async (t) => {
   const path = join(folder(t), 'file');
   const file = await both(rt, path);
   await file.append('log', { durable: true });
-  t.deepEqual(seen, { writes: [3], syncs: 1 });
+  t.deepEqual(seen, { writes: [3], syncs: 1, polls: 0 });
   await file.append(pattern(2 * MIB + 5), { durable: true });
   t.deepEqual(seen.writes.slice(1), [MIB, MIB, 5], 'windows of 1 MiB');
   t.is(seen.syncs, 2, 'one sync, behind the last of them');
@@ -266,14 +280,14 @@ test('a durable append that fails says so', async (t) => {
 });
 
 test('a durable append that is cut short goes on', async (t) => {
-  const rt = await runtime(t);
-  const [reader, writer] = nonblocking(t);
-  const bytes = pattern(300_000);
-  const file = rt.File.fromFd(writer);
+  const [rt, seen] = watched(t, undefined, true);
+  const [file, reader] = await connected(t, rt);
+  const bytes = pattern(500_000);
   const appended = failure(file.append(bytes, { durable: true }));
   t.true((await drained(reader, bytes.length)).equals(bytes));
-  // All bytes are out, and then a pipe cannot be synced.
+  // All bytes are out, and then a socket cannot be synced.
   t.is((await appended).message, 'EINVAL: invalid argument, fdatasync');
+  t.true(seen.writes.length > 1 && seen.polls > 0);
   await file.close();
   closeSync(reader);
 });
@@ -301,30 +315,36 @@ test('what has no size is read to its end', async (t) => {
 });
 
 test('a descriptor that must not wait is polled and keeps its flags', async (t) => {
-  const rt = await runtime(t);
-  const [reader, writer] = nonblocking(t);
-  const [drain, full] = nonblocking(t);
-  const file = rt.File.fromFd(reader);
+  const [rt, seen] = watched(t, undefined, true);
+  const [file, other] = await connected(t, rt);
   const bytes = Buffer.alloc(9);
   const reads = file.read(bytes);
-  setTimeout(() => writeSync(writer, 'late'), 30);
+  setTimeout(() => writeSync(other, 'late'), 30);
   t.is(await reads, 4);
   t.is(bytes.toString('latin1', 0, 4), 'late');
-  const filled = rt.File.fromFd(full);
-  const written = filled.writeAll(pattern(200_000));
-  t.true((await drained(drain, 200_000)).equals(pattern(200_000)));
+  t.is(seen.polls, 1);
+  const written = file.writeAll(pattern(500_000));
+  t.true((await drained(other, 500_000)).equals(pattern(500_000)));
   t.is(await written, undefined);
   const exact = file.readExact(bytes.subarray(0, 4));
-  setTimeout(() => writeSync(writer, 'ab'), 10);
-  setTimeout(() => writeSync(writer, 'cd'), 30);
+  setTimeout(() => writeSync(other, 'ab'), 10);
+  setTimeout(() => writeSync(other, 'cd'), 30);
   await exact;
   t.is(bytes.toString('latin1', 0, 4), 'abcd');
-  for (const fd of [reader, full]) {
-    const flags = /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'));
-    t.not(Number.parseInt(flags?.[1] as string, 8) & O_NONBLOCK, 0);
-  }
+  const flags = /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8'));
+  t.not(Number.parseInt(flags?.[1] as string, 8) & constants.O_NONBLOCK, 0);
+  t.true(seen.polls >= 4);
+  const { polls } = seen;
+  const last = file.readv([bytes]);
+  setTimeout(() => writeSync(other, 'vector'), 10);
+  t.is(await last, 6);
+  t.is(seen.polls, polls + 1);
+  const stopped = new AbortController();
+  const never = failure(file.read(bytes, { signal: stopped.signal }));
+  setTimeout(() => stopped.abort(), 10);
+  t.is((await never).name, 'AbortError');
   const ended = file.readv([bytes]);
-  setTimeout(() => closeSync(writer), 10);
+  setTimeout(() => closeSync(other), 10);
   t.is(await ended, 0, 'nobody writes any more');
-  closeSync(drain);
+  await file.close();
 });

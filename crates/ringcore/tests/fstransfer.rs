@@ -6,7 +6,7 @@ use ringcore::cqe::Cqe;
 use ringcore::driver::{Driver, Wait};
 use ringcore::fs::{File, OpenOptions};
 use ringcore::kernel::Kernel;
-use ringcore::sqe::{Sqe, IORING_OP_FSYNC, IORING_OP_READ, IORING_OP_WRITE};
+use ringcore::sqe::*;
 use ringcore::{Error, Options, Runtime};
 use std::cell::RefCell;
 use std::io::{pipe, PipeReader, PipeWriter, Read, Write};
@@ -38,6 +38,9 @@ struct Seen {
   syncs: u32,
   /// Transfers are cut to so many bytes.
   most: Option<u32>,
+  /// Transfers that would have to wait answer EAGAIN, as O_NONBLOCK makes them on older kernels.
+  nowait: bool,
+  polls: u32,
 }
 
 /// The kernel, with transfers that are short.
@@ -51,6 +54,14 @@ impl Driver for Short {
     let mut seen = self.seen.borrow_mut();
     let mut sqes = sqes.to_vec();
     for sqe in &mut sqes {
+      let opcode = sqe.opcode as u32;
+      let vector = matches!(opcode, IORING_OP_READV | IORING_OP_WRITEV);
+      let own = opcode == IORING_OP_READ && sqe.len == 8;
+      let moves = vector || matches!(opcode, IORING_OP_READ | IORING_OP_WRITE);
+      if seen.nowait && moves && !own {
+        sqe.op_flags |= libc::RWF_NOWAIT as u32;
+      }
+      seen.polls += (opcode == IORING_OP_POLL_ADD) as u32;
       match sqe.opcode as u32 {
         // The executor's own wake-up reads 8 bytes into memory of its own.
         IORING_OP_READ if sqe.len != 8 => sqe.len = sqe.len.min(seen.most.unwrap_or(u32::MAX)),
@@ -359,7 +370,8 @@ fn a_durable_append_that_fails_says_so() {
 
 #[test]
 fn a_durable_append_that_is_cut_short_goes_on() {
-  let rt = runtime();
+  let (rt, seen) = watched(None);
+  seen.borrow_mut().nowait = true;
   let (mut reader, writer) = nonblocking();
   let bytes = pattern(300_000);
   let expected = bytes.clone();
@@ -379,6 +391,7 @@ fn a_durable_append_that_is_cut_short_goes_on() {
     assert_eq!(text(file.append_durable(bytes).await.0), "EINVAL: invalid argument, fdatasync");
   });
   assert!(drain.join().unwrap() == expected);
+  assert!(seen.borrow().polls > 0);
 }
 
 #[test]
@@ -407,7 +420,8 @@ fn what_has_no_size_is_read_to_its_end() {
 
 #[test]
 fn a_descriptor_that_must_not_wait_is_polled_and_keeps_its_flags() {
-  let rt = runtime();
+  let (rt, seen) = watched(None);
+  seen.borrow_mut().nowait = true;
   let (reader, mut writer) = nonblocking();
   let (other, full) = nonblocking();
   let (first, second) = (reader.as_raw_fd(), full.as_raw_fd());
@@ -435,4 +449,5 @@ fn a_descriptor_that_must_not_wait_is_polled_and_keeps_its_flags() {
     }
   });
   feed.join().unwrap();
+  assert!(seen.borrow().polls >= 3);
 }
