@@ -2,12 +2,13 @@
 // PAIR: only-typescript fs-callbacks.spec.ts -- Rust has no callbacks in the shape of node:fs
 
 import { AsyncLocalStorage } from 'node:async_hooks';
-import nodeFs from 'node:fs';
+import nodeFs, { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import serially, { type ExecutionContext } from 'ava';
 import { Call } from '../src/node/callback.ts';
+import { CALLS } from '../src/node/calls.ts';
 import fs, * as names from '../src/node/fs.ts';
 import promises from '../src/node/fs-promises.ts';
 import { current } from '../src/runtime.ts';
@@ -69,6 +70,15 @@ test('every name of node:fs is there, and what is no call of the ring is the sam
   t.true(Object.getOwnPropertyDescriptor(fs, 'promises')?.enumerable);
   t.is(module.default, own);
   t.is(module['module.exports'], own);
+});
+
+test('the page of the drop-in names the functions that take the ring', (t) => {
+  const page = readFileSync(new URL('../docs/drop-in.md', import.meta.url), 'utf8');
+  const list = /With a callback the ring serves: ([^.]*)\./.exec(page)?.[1] ?? '';
+  t.deepEqual(
+    [...list.matchAll(/`(\w+)`/g)].map(([, name]) => name),
+    Object.keys(CALLS),
+  );
 });
 
 test('util.promisify gives what it gives of node:fs', async (t) => {
