@@ -2,11 +2,13 @@
 // PAIR: only-typescript fs-callbacks.spec.ts -- Rust has no callbacks in the shape of node:fs
 
 import { AsyncLocalStorage } from 'node:async_hooks';
-import nodeFs from 'node:fs';
+import nodeFs, { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import serially, { type ExecutionContext } from 'ava';
+import { Call } from '../src/node/callback.ts';
+import { CALLS } from '../src/node/calls.ts';
 import fs, * as names from '../src/node/fs.ts';
 import promises from '../src/node/fs-promises.ts';
 import { current } from '../src/runtime.ts';
@@ -68,6 +70,15 @@ test('every name of node:fs is there, and what is no call of the ring is the sam
   t.true(Object.getOwnPropertyDescriptor(fs, 'promises')?.enumerable);
   t.is(module.default, own);
   t.is(module['module.exports'], own);
+});
+
+test('the page of the drop-in names the functions that take the ring', (t) => {
+  const page = readFileSync(new URL('../docs/drop-in.md', import.meta.url), 'utf8');
+  const list = /With a callback the ring serves: ([^.]*)\./.exec(page)?.[1] ?? '';
+  t.deepEqual(
+    [...list.matchAll(/`(\w+)`/g)].map(([, name]) => name),
+    Object.keys(CALLS),
+  );
 });
 
 test('util.promisify gives what it gives of node:fs', async (t) => {
@@ -147,6 +158,29 @@ test('between two callbacks runs what the first one has queued', async (t) => {
   }
 });
 
+test('what callbacks start goes to the ring together', async (t) => {
+  const path = join(folder(t), 'a');
+  fs.writeFileSync(path, 'content');
+  const fd = fs.openSync(path, 'r');
+  t.teardown(() => fs.closeSync(fd));
+  const count = many(2000);
+  const before = current().stats();
+  await new Promise<void>((resolve) => {
+    let [made, left] = [0, count];
+    const call = () => {
+      if (made++ < count) fs.read(fd, Buffer.alloc(7), 0, 7, 0, done);
+    };
+    const done = () => {
+      if (--left === 0) resolve();
+      else call();
+    };
+    for (let i = 0; i < 64; i++) call();
+  });
+  const { turns, submitted: operations } = current().stats();
+  t.is(operations - before.submitted, count);
+  t.true(turns - before.turns < count / 10, `${turns - before.turns} turns`);
+});
+
 test('every callback has the store of its caller', async (t) => {
   const path = join(folder(t), 'a');
   fs.writeFileSync(path, 'content');
@@ -180,20 +214,22 @@ test('what a callback throws is an uncaught exception, and the others still come
     import fs from ${MODULE};
     const said = [];
     process.on('uncaughtException', (error, origin) => said.push(origin + ' ' + error.message));
-    let left = 20;
     for (let i = 0; i < 20; i++) {
       fs.stat('/', () => {
         said.push('called');
-        if (--left === 0) setImmediate(() => setImmediate(() => console.log(JSON.stringify(said))));
+        fs.stat('/', () => said.push('after'));
         if (i % 2 === 0) throw new Error('thrown');
       });
-    }`;
+    }
+    process.on('exit', () => console.log(JSON.stringify(said)));`;
   const { code, stdout, stderr } = await child(source);
   t.deepEqual({ code, stderr }, { code: 0, stderr: '' });
   const said = JSON.parse(stdout) as string[];
   t.is(said.filter((text) => text === 'called').length, 20);
   t.is(said.filter((text) => text === 'uncaughtException thrown').length, 10);
-  t.is(said.length, 30);
+  // What they had started before they threw comes as well.
+  t.is(said.filter((text) => text === 'after').length, 20);
+  t.is(said.length, 50);
 });
 
 test('without a callback close() throws what went wrong, later', async (t) => {
@@ -415,4 +451,43 @@ test("without a ring everything is node's, and works", async (t) => {
   t.deepEqual(node, { code: 0, stdout: 'no ring\n', stderr: '' });
   const ring = await child(source);
   t.regex(ring.stdout, /^[1-9]\d+\n$/);
+});
+
+test("what the allow list lacks is node's as a whole", async (t) => {
+  const path = join(folder(t), 'a');
+  const source = `
+    import { promisify } from 'node:util';
+    import fs from ${MODULE};
+    import { current } from ${RUNTIME};
+    ringcore.Runtime.init({ allow: ['nop', 'timeout', 'openat', 'write', 'fsync', 'close'] });
+    const path = ${JSON.stringify(path)};
+    const used = async (work) => {
+      const before = current().stats().submitted;
+      await work;
+      return current().stats().submitted - before > 0;
+    };
+    await promisify(fs.close)(await promisify(fs.open)('/dev/null', 'r')); // The ring is made.
+    console.log(JSON.stringify([
+      await used(promisify(fs.writeFile)(path, 'x')),
+      await used(promisify(fs.readFile)(path)),
+      await used(promisify(fs.truncate)(path)),
+      (await promisify(fs.stat)(path)).size,
+    ]));`;
+  const { stdout, stderr } = await child(source);
+  t.deepEqual([stdout, stderr], ['[true,false,false,0]\n', '']);
+});
+
+test("what the kernel lacks is done by node's function, in the caller's context", async (t) => {
+  const store = new AsyncLocalStorage<string>();
+  const said: unknown[] = [];
+  const lacking = Object.assign(new Error('no'), { code: 'ERR_RINGCORE_UNSUPPORTED_OP' });
+  const call = store.run('caller', () => {
+    return new Call(
+      () => said.push('callback'),
+      () => said.push(`instead, ${store.getStore()}`),
+    );
+  });
+  call.take(Promise.reject(lacking));
+  await settle();
+  t.deepEqual(said, ['instead, caller']);
 });

@@ -1,7 +1,7 @@
 // fs.read, readv, write and writev with a callback.
 
 import type { Runtime } from '../runtime.ts';
-import { Call, type Callback, isCallback, isFd, type Take } from './callback.ts';
+import { begin, Call, type Callback, isCallback, isFd, type Take } from './callback.ts';
 import { hasPosition, inOrder } from './order.ts';
 import { isCount } from './plain.ts';
 import { Transfer } from './transfer.ts';
@@ -30,7 +30,8 @@ function move(runtime: Runtime, bytes: Bytes, writes: boolean, instead: () => vo
       if (error === null) call.end(null, count, given);
       else call.fail(error, 0, given);
     };
-    new Transfer(runtime, fd, views, position, writes, moved).start();
+    const transfer = new Transfer(runtime, fd, views, position, writes, moved);
+    begin(() => transfer.start());
   };
   if (position >= 0) start(() => {});
   else inOrder(fd, writes, start);

@@ -35,6 +35,7 @@ export class Call extends AsyncResource {
 
   /** It has ended. Called once. */
   end(...results: unknown[]): void {
+    issued++;
     setImmediate(back, this, results);
   }
 
@@ -49,12 +50,23 @@ export class Call extends AsyncResource {
     this.runInAsyncScope(this.callback, undefined, ...results);
   }
 
-  /** Ends with the outcome of one operation: (null), (null, value) or (error). */
-  take<T>(outcome: PromiseLike<T>, show?: (value: T) => unknown): void {
-    outcome.then(
-      (value) => this.show(value, show),
-      (error) => this.fail(error),
-    );
+  /**
+   * Starts an operation, and ends with its outcome: (null), (null, value) or (error). `ended` is
+   * told first.
+   */
+  take<T>(outcome: PromiseLike<T>, show?: (value: T) => unknown, ended: () => void = no): void {
+    begin(() => {
+      outcome.then(
+        (value) => {
+          ended();
+          this.show(value, show);
+        },
+        (error) => {
+          ended();
+          this.fail(error);
+        },
+      );
+    });
   }
 
   private show<T>(value: T, show: ((value: T) => unknown) | undefined): void {
@@ -73,6 +85,54 @@ export class Call extends AsyncResource {
   }
 }
 
+function no(): void {}
+
 function back(call: Call, results: unknown[]): void {
-  call.back(results);
+  try {
+    call.back(results);
+  } finally {
+    ran++;
+    if (held.length > 0 && ran >= until) flush();
+  }
+}
+
+// Operations that callbacks start go to the ring together: sixty-four callbacks of one iteration of
+// the event loop would otherwise be as many turns of it, with a system call each.
+
+/** Callbacks that were given to the event loop, and those of them that it has called. */
+let issued = 0;
+let ran = 0;
+/** Operations that wait for the callbacks that are due, and how many must have run by then. */
+let held: (() => void)[] = [];
+let until = 0;
+/** What starts now waits for nothing. */
+let urgent = false;
+
+/** Starts it, at the latest when the callbacks that are due by now have run. */
+export function begin(start: () => void): void {
+  if (urgent || ran === issued) {
+    start();
+    return;
+  }
+  if (held.length === 0) until = issued;
+  held.push(start);
+}
+
+/** Starts what has waited long enough for something else. */
+export function atOnce(start: () => void): void {
+  const before = urgent;
+  urgent = true;
+  try {
+    start();
+  } finally {
+    urgent = before;
+  }
+}
+
+function flush(): void {
+  const starts = held;
+  held = [];
+  atOnce(() => {
+    for (const start of starts) start();
+  });
 }

@@ -11,7 +11,7 @@ import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
-import { Call, isCallback, isFd, type Take } from './callback.ts';
+import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { behind, inOrder, last } from './order.ts';
 import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
@@ -48,9 +48,7 @@ function onFile<T>(
   show?: (value: T) => unknown,
 ): void {
   behind(fd, (ended) => {
-    const outcome = start();
-    call.take(outcome, show);
-    outcome.then(ended, ended);
+    call.take(start(), show, ended);
   });
 }
 
@@ -100,9 +98,7 @@ function whole<T>(
     return;
   }
   inOrder(fd, writes, (ended) => {
-    const outcome = start();
-    call.take(outcome, show);
-    outcome.then(ended, ended);
+    call.take(start(), show, ended);
   });
 }
 
@@ -244,7 +240,8 @@ const truncate: Take = (runtime, [path, second, third], instead) => {
   const length = plainLength(isCallback(second) ? 0 : second);
   const name = plainPath(path);
   if (length === null || name === null || !isCallback(callback)) return false;
-  new Call(callback, instead).take(cut(runtime, name, length));
+  const call = new Call(callback, instead);
+  begin(() => call.take(cut(runtime, name, length)));
   return true;
 };
 

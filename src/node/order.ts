@@ -7,6 +7,7 @@
 // nobody, since what waits for data may wait for ever.
 
 import { nodeFs } from './builtin.ts';
+import { atOnce } from './callback.ts';
 
 /** An operation at the cursor is in flight; these come after it. */
 interface Line {
@@ -72,7 +73,7 @@ export function inOrder(fd: number, writes: boolean, start: (ended: () => void) 
 function next(lines: Lines, line: Line): void {
   const start = line.waiting.shift();
   if (start !== undefined) {
-    start();
+    atOnce(start);
     return;
   }
   lines.list.splice(lines.list.indexOf(line), 1);
