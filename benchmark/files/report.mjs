@@ -121,15 +121,16 @@ function head(records) {
     'Written by `npm run bench -- report` from results/files.jsonl; not edited by hand.',
     'How it is measured, and what was done about it: [README.md](README.md).',
     '',
-    `- Machine: ${cpu}, ${cores} cores, ${memory}, Linux ${kernel}, ${files}.`,
+    `- Machine: ${cpu}, ${cores} cores, ${memory}; Linux ${kernel}, ${files}.`,
     `- Versions: ${versions.join(', ')}.`,
     `- Tree: ${commits}.`,
     '- Every process is a fresh one and variants take turns. Less is better, except in the last',
-    '  column: `x best peer` is how many times as fast a row is as the best async JavaScript',
-    '  of Node 26, Bun and Deno in the same round (median of the rounds); 0.5 is half as fast.',
+    '  column: `x best peer` is how many times as fast a row is as the best asynchronous',
+    '  JavaScript of Node 26, Bun and Deno in the same round (median of the rounds).',
     '- `ringcore` is `ringcore/fs/promises` on Node 26, the same program as `node26 promises` with',
-    '  another import; `ringcore op` are raw operations in tasks. `uring`: node:fs promises with',
-    '  UV_USE_IO_URING=1. `sync` blocks the thread and is no peer; nor are Rust and fio.',
+    '  another import; `ringcore callback` and `stream` are `ringcore/fs`, `op` raw operations in',
+    '  tasks. `uring`: node:fs promises with UV_USE_IO_URING=1. `sync` blocks the thread and is no',
+    '  peer; nor are Rust and fio.',
   ];
   if (busy.length > 0) {
     const names = busy.map((record) => record.case).join(', ');

@@ -63,17 +63,19 @@ function fio(engine) {
   return { id, who: 'fio', variant: engine, blocking: false, command: 'fio', line, read };
 }
 
-/** Our own rows: the drop-in on every runtime, raw operations on the newest Node. */
+/** Our own rows: the drop-in on every runtime; the rest and raw operations on the newest Node. */
 function own(family, runtimes, dist, name = 'ringcore') {
   const rows = [];
   const settings = { dist };
   for (const [i, runtime] of runtimes.entries()) {
     const id = i === 0 ? name : `${name} ${runtime.label}`;
     if (family.variants.promises) {
-      rows.push(script(id, 'ringcore', runtime, 'dropin', { settings }));
+      rows.push(script(id, 'ringcore', runtime, 'promises@ringcore', { settings }));
     }
-    if (i === 0 && family.variants.op) {
-      rows.push(script(`${name} op`, 'ringcore', runtime, 'op', { settings }));
+    if (i > 0) continue;
+    for (const style of ['callback', 'stream', 'op']) {
+      if (!family.variants[style]) continue;
+      rows.push(script(`${name} ${style}`, 'ringcore', runtime, `${style}@ringcore`, { settings }));
     }
   }
   return rows;

@@ -70,8 +70,8 @@ export const variants = {
     };
     return { one };
   },
-  stream: async (context) => {
-    const { createReadStream } = await import('node:fs');
+  stream: (context) => {
+    const { createReadStream } = context.fs;
     const options = { highWaterMark: context.chunk };
     return { one: () => drain(createReadStream(file(context), options)) };
   },

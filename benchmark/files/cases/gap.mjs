@@ -61,7 +61,7 @@ export async function measure(program, context) {
     let ops = 0;
     while (performance.now() < until) {
       const bytes = await one(ops++);
-      if (context.variantName === 'idle') continue;
+      if (context.programName === 'idle') continue;
       must(bytes.length === SIZE && bytes[SIZE - 1] === bytes[0], 'a file is not what it was');
     }
     return ops;
