@@ -196,6 +196,7 @@ export class Executor {
   private openWindow(): void {
     this.open = true;
     this.windowCompletions = 0;
+    this.beside = 0;
     this.windowStart = this.reactor.ring.words[C.H_CLOCK] as number;
     this.firstTurn = true;
     if (!this.resetArmed) {
@@ -206,6 +207,20 @@ export class Executor {
   }
 
   private firstTurn = false;
+  /** Microseconds of this window that went into work beside the ring. */
+  private beside = 0;
+
+  /** Whether this iteration of the event loop has something left for work beside the ring. */
+  get affords(): boolean {
+    if (!this.open) this.openWindow();
+    return !this.spent;
+  }
+
+  /** So much went into it (I8). */
+  spend(us: number): void {
+    this.beside += us;
+    if (this.beside > BUDGET_US) this.spent = true;
+  }
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */
   private charge(delivered: number): void {

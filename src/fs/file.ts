@@ -97,6 +97,11 @@ export class File {
     return this.handle.fd;
   }
 
+  /** Whether something is under way at the cursor. */
+  get moving(): boolean {
+    return this.handle.moving;
+  }
+
   // PAIR: File.read
   /** Reads at most `buffer.byteLength` bytes (and at most 1 MiB); 0 is the end. */
   read(buffer: ArrayBufferView, at?: At): Op<number> {

@@ -101,6 +101,11 @@ export class Handle {
     return this.runtime.closed ? -1 : this.number;
   }
 
+  /** Whether something is under way at the cursor. */
+  get moving(): boolean {
+    return this.busy !== null;
+  }
+
   /** EBADF when it is closed or closes. */
   check(syscall: string): number {
     if (this.closing !== null || this.fd < 0) {

@@ -11,6 +11,7 @@ import type { File } from '../fs/file.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
+import { Inline } from './inline.ts';
 import {
   checkAborted,
   type FileOptions,
@@ -56,11 +57,14 @@ export class FileHandle extends EventEmitter {
   /** Whether positions mean something; null: nobody has asked. */
   #seekable: boolean | null = null;
   readonly #file: File;
+  readonly #inline: Inline;
   readonly #line = new Line();
 
-  constructor(file: File) {
+  /** `flags`: those that it was opened with. */
+  constructor(file: File, flags: number) {
     super();
     this.#file = file;
+    this.#inline = new Inline(flags);
   }
 
   get fd(): number {
@@ -185,11 +189,15 @@ export class FileHandle extends EventEmitter {
     at?: unknown,
   ): Promise<Written> {
     if (FileHandle.#usual(this, buffer, offset, length, at)) {
-      const view = part(buffer as ArrayBufferView, offset as number, length as number);
-      const where = at === null ? undefined : { offset: at as number };
+      const [from, bytes] = [offset as number, length as number];
       this.#refs++;
       try {
-        const bytesWritten = await this.#file.write(view, where);
+        const bytesWritten =
+          this.#now(buffer as NodeJS.ArrayBufferView, from, bytes, at as number | null) ??
+          (await this.#file.write(
+            part(buffer as ArrayBufferView, from, bytes),
+            at === null ? undefined : { offset: at as number },
+          ));
         return { __proto__: null, bytesWritten, buffer } as unknown as Written;
       } catch (error) {
         if (error instanceof Error) Error.captureStackTrace(error);
@@ -200,6 +208,22 @@ export class FileHandle extends EventEmitter {
     }
     const args = [buffer, offset, length, at];
     return FileHandle.#hold(this, 'write', (fd) => this.#write(fd, args));
+  }
+
+  /** A small write at once, where that waits for nothing; undefined: it takes the ring. */
+  #now(
+    buffer: NodeJS.ArrayBufferView,
+    offset: number,
+    length: number,
+    at: number | null,
+  ): number | undefined {
+    const file = this.#file;
+    const { fd } = file;
+    // At the cursor it comes after those that are on their way.
+    if (at === null && file.moving) return undefined;
+    const { executor } = file.runtime;
+    if (!this.#inline.allows(fd, length, executor)) return undefined;
+    return this.#inline.write(fd, buffer, offset, length, at, executor);
   }
 
   async #write(fd: number, args: unknown[]): Promise<Written> {

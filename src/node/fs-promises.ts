@@ -57,7 +57,7 @@ export const open = async function open(path, flags, mode) {
   if (ring === null) return node.open(path, flags, mode);
   try {
     const fd = await ring.op.openat(AT_FDCWD, name as string, bits, permissions);
-    return new FileHandle(new File(ring, fd));
+    return new FileHandle(new File(ring, fd), bits);
   } catch (error) {
     return recover(error, () => node.open(path, flags, mode));
   }
