@@ -277,7 +277,7 @@ test.serial('a file that is forgotten in flight is closed afterwards', async (t)
   execFileSync('mkfifo', [path]);
   const both = openSync(path, constants.O_RDWR);
   const writer = openSync(path, constants.O_WRONLY);
-  const begin = (): [Op<number>, string, WeakRef<File>] => {
+  const begin = (): [Future<number>, string, WeakRef<File>] => {
     const file = rt.File.fromFd(openSync(path, constants.O_RDONLY));
     return [file.read(bytes), `/proc/self/fd/${file.fd}`, new WeakRef(file)];
   };

@@ -164,7 +164,7 @@ test('two that remove the same directory both succeed or find it gone', async (t
     const removes = [fs.removeDirAll(tree), fs.removeDirAll(tree)].map((each) =>
       each.then(
         () => 'done',
-        (error) => error.code,
+        (error) => (error as { code?: string }).code ?? `${error}`,
       ),
     );
     for (const outcome of await Promise.all(removes)) t.true(['done', 'ENOENT'].includes(outcome));
