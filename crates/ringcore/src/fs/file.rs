@@ -4,7 +4,8 @@
 //! Buffers go in and come back with the result. A method without `at` in its name works at the
 //! cursor, one after the other in the order of their first polls; those with an offset leave the
 //! cursor alone and run at once. Futures do not borrow the file: it is closed when it and all of
-//! them are gone, or by `close`.
+//! them are gone, or by `close`. One that was begun at the cursor is to be polled or dropped: until
+//! then those behind it wait, as for the guard of a mutex.
 
 use super::chunks::{Chunks, ChunksOptions};
 use super::handle::Handle;
