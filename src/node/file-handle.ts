@@ -60,6 +60,16 @@ export class FileHandle extends EventEmitter {
   readonly #inline: Inline;
   readonly #line = new Line();
 
+  /** Waits for calls in flight. Its own, as in node: it can be handed on without the handle. */
+  readonly close: () => Promise<void> = () => {
+    if (this.#closed !== null) return this.#closed;
+    if (this.fd < 0) return Promise.resolve();
+    this.#closing = true;
+    this.#closed = this.#end();
+    this.emit('close');
+    return this.#closed;
+  };
+
   /** `flags`: those that it was opened with. */
   constructor(file: File, flags: number) {
     super();
@@ -446,16 +456,6 @@ export class FileHandle extends EventEmitter {
   readLines(options?: object): Interface {
     const input = this.createReadStream(options);
     return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-  }
-
-  /** Waits for calls in flight. */
-  close(): Promise<void> {
-    if (this.#closed !== null) return this.#closed;
-    if (this.fd < 0) return Promise.resolve();
-    this.#closing = true;
-    this.#closed = this.#end();
-    this.emit('close');
-    return this.#closed;
   }
 
   async #end(): Promise<void> {
