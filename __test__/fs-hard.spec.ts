@@ -20,8 +20,12 @@ import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
+import { probe } from '../src/index.ts';
 import { enter, type Fs, leave, listing, ours, outcome, pattern, sides, text } from './fs-sides.ts';
 import { descriptors, failure, folder, many } from './support.ts';
+
+/** What only the ring does: under a refusal Node's own promise less. */
+const ring = probe().backend === 'io_uring' ? test.serial : test.serial.skip;
 
 test.afterEach.always(leave);
 
@@ -479,7 +483,7 @@ test.serial('two writers at positions of their own do not meet', async (t) => {
   t.true(readFileSync(path).equals(bytes));
 });
 
-test.serial('cursor operations of one handle happen in the order of their calls', async (t) => {
+ring('cursor operations of one handle happen in the order of their calls', async (t) => {
   const path = join(folder(t), 'cursor');
   for (let round = 0; round < many(5); round++) {
     const bytes = pattern(64 * 5003, round);
@@ -556,7 +560,7 @@ test.serial('a descriptor that somebody else closed is EBADF', async (t) => {
   }
 });
 
-test.serial('O_DIRECT works with aligned lengths of an ordinary buffer', async (t) => {
+ring('O_DIRECT works with aligned lengths of an ordinary buffer', async (t) => {
   const path = join(folder(t), 'direct');
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_DIRECT;
   await withFile(ours, path, flags, async (handle) => {
@@ -617,7 +621,7 @@ test.serial('a thousand files at once are each their own', async (t) => {
   t.is(descriptors(), before);
 });
 
-test.serial('a buffer that goes away during a read harms nobody', async (t) => {
+ring('a buffer that goes away during a read harms nobody', async (t) => {
   const path = join(folder(t), 'f');
   writeFileSync(path, pattern(100_000));
   await withFile(ours, path, 'r', async (handle) => {
@@ -634,7 +638,7 @@ test.serial('a buffer that goes away during a read harms nobody', async (t) => {
   });
 });
 
-test.serial('bytes are those of the moment of the call', async (t) => {
+ring('bytes are those of the moment of the call', async (t) => {
   const [path, other] = [join(folder(t), 'f'), join(folder(t), 'g')];
   const fd = openSync(other, 'w');
   t.teardown(() => closeSync(fd));

@@ -3,8 +3,11 @@
 
 import { mkdirSync, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import test, { type ExecutionContext } from 'ava';
+import { probe } from '../src/index.ts';
+import { backend } from '../src/node/backend.ts';
 import { FileHandle as Own } from '../src/node/file-handle.ts';
 import {
   enter,
@@ -20,7 +23,7 @@ import {
   tree,
 } from './fs-sides.ts';
 import { askForBigInts, CALLS, type Make, METHODS, noOracle, VALUES } from './fs-values.ts';
-import { descriptors, failure } from './support.ts';
+import { descriptors, failure, folder } from './support.ts';
 
 type Loose = Record<string, (...args: unknown[]) => unknown>;
 /** The ring has descriptors of its own, from the first call on. */
@@ -166,6 +169,33 @@ async function alike(
   t.is(wrong.length, 0, `${wrong.length} of ${count} differ:\n${wrong.slice(0, 400).join('\n\n')}`);
   return count;
 }
+
+const expected: string = process.env.RINGCORE_EXPECT ?? 'io_uring';
+
+test.serial(`${expected} serves this process`, async (t) => {
+  t.is<string, string>(probe().backend, expected);
+  const path = join(folder(t), 'f');
+  const count = () => backend()?.stats().submitted ?? 0;
+  const calls: Record<string, () => Promise<unknown>> = {
+    writeFile: () => ours.writeFile(path, 'x'.repeat(1 << 20)),
+    readFile: () => ours.readFile(path),
+    stat: () => ours.stat(path),
+    lstat: () => ours.lstat(path),
+    open: async () => await (await ours.open(path, 'r+')).close(),
+    truncate: () => ours.truncate(path, 1),
+    link: () => ours.link(path, `${path}1`),
+    rename: () => ours.rename(`${path}1`, `${path}2`),
+    unlink: () => ours.unlink(`${path}2`),
+    symlink: () => ours.symlink('f', `${path}3`),
+    mkdir: () => ours.mkdir(`${path}4`),
+    rmdir: () => ours.rmdir(`${path}4`),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    const before = count();
+    await call();
+    t.is(count() > before, expected === 'io_uring', name);
+  }
+});
 
 test.serial('it has the names of the running Node, as a whole and one by one', async (t) => {
   t.deepEqual(Object.keys(ours).sort(), Object.keys(theirs).sort());
