@@ -116,10 +116,10 @@ export class FileHandle extends EventEmitter {
   }
 
   /** Node's error for these arguments; if it has none, its answer on a file without bytes. */
-  async #odd(name: 'read' | 'write' | 'readv' | 'writev' | 'stat', args: unknown[]) {
+  async #odd(name: keyof FileHandle, args: unknown[]): Promise<unknown> {
     const probe = await nodePromises.open('/dev/null', 'r+');
     try {
-      return await (probe[name] as (...args: unknown[]) => Promise<unknown>)(...args);
+      return await (probe[name as 'read'] as (...args: unknown[]) => Promise<unknown>)(...args);
     } finally {
       await probe.close();
     }
@@ -255,8 +255,12 @@ export class FileHandle extends EventEmitter {
     const from = offset ?? 0;
     const bytes = typeof length === 'number' ? length : rest(buffer, from);
     if (!isRange(buffer, from, bytes) || !isPlace(position)) {
-      const nothing = await this.#odd('write', args);
-      if (!isRange(buffer, from, bytes)) return nothing as Written;
+      await this.#odd('write', args);
+      if (!isRange(buffer, from, bytes)) {
+        // Node 20 takes null for options, and the arguments behind it for nothing.
+        const bytesWritten = await this.#put(fd, buffer as Uint8Array, CURSOR);
+        return { __proto__: null, bytesWritten, buffer } as unknown as Written;
+      }
     }
     const view = part(buffer, from as number, bytes);
     const bytesWritten = await this.#put(fd, view as Uint8Array, placeOf(position));
@@ -330,6 +334,7 @@ export class FileHandle extends EventEmitter {
     return FileHandle.#hold(this, 'readFile', async (fd) => {
       const plain = plainOptions(options);
       if (plain === null) {
+        await this.#odd('readFile', [options]);
         return (await call((done) => nodeFs.readFile(fd, options as 'utf8', done))) as Buffer;
       }
       const { encoding, signal } = plain;
@@ -341,13 +346,16 @@ export class FileHandle extends EventEmitter {
   }
 
   writeFile(data: unknown, options?: unknown): Promise<void> {
-    return FileHandle.#hold(this, 'writeFile', async (fd) => {
+    return FileHandle.#hold(this, 'writeFile', async () => {
       const plain = plainOptions(options);
-      if (plain === null || !isWritable(data)) {
-        await call((done) => nodeFs.writeFile(fd, data as string, options as 'utf8', done));
-        return;
+      const detached = ArrayBuffer.isView(data) && data.buffer.byteLength === 0;
+      if (plain === null || !isWritable(data) || detached) {
+        // Node's error, if it has one. What it overlooks says nothing.
+        const odd = !isWritable(data) || detached;
+        const given = odd ? data : typeof data === 'string' ? '' : Buffer.alloc(0);
+        await this.#odd('writeFile', [given, options]);
       }
-      await this.writeAll(data, plain);
+      await this.writeAll(data, plain ?? overlooked(options));
     });
   }
 
@@ -407,7 +415,7 @@ export class FileHandle extends EventEmitter {
   truncate(length: number = 0): Promise<void> {
     return FileHandle.#hold(this, 'ftruncate', async (fd) => {
       if (!Number.isSafeInteger(length)) {
-        await call((done) => nodeFs.ftruncate(fd, length, done));
+        await this.#odd('truncate', [length]); // A function would be a callback to ftruncate.
         return;
       }
       try {
@@ -496,6 +504,16 @@ function isRange(buffer: unknown, offset: unknown, length: unknown): buffer is A
 function isPosition(position: unknown): position is number | bigint {
   if (typeof position === 'bigint') return position >= -1n && position <= 0x7fffffffffff0000n;
   return position === -1 || isCount(position);
+}
+
+/** Options that are not plain, of which node has taken what there is. */
+function overlooked(options: unknown): FileOptions {
+  const named = typeof options === 'string' ? { encoding: options } : options;
+  const { encoding, signal } = (named ?? {}) as Partial<FileOptions>;
+  const plain = plainOptions(undefined) as FileOptions;
+  const watched = signal instanceof AbortSignal ? signal : undefined;
+  // An encoding that is none fails when a text needs it.
+  return { ...plain, encoding: encoding || null, signal: watched };
 }
 
 /** The bytes from an offset on; -1 of what has none. */

@@ -17,6 +17,7 @@ function isLong(path: string): boolean {
 
 /** A path without NUL as operations take it, or null. */
 export function plainPath(path: unknown): string | Uint8Array | null {
+  if (path === '') return null; // As with one that is too long.
   if (typeof path === 'string') return path.includes('\0') || isLong(path) ? null : path;
   if (path instanceof Uint8Array) {
     // A copy: the caller may change it meanwhile.
