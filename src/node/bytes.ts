@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../runtime.ts';
 import { begin, Call, type Callback, isCallback, isFd, type Take } from './callback.ts';
-import { hasPosition, inOrder } from './order.ts';
+import { during, hasPosition, inOrder } from './order.ts';
 import { isCount } from './plain.ts';
 import { Transfer } from './transfer.ts';
 
@@ -33,7 +33,7 @@ function move(runtime: Runtime, bytes: Bytes, writes: boolean, instead: () => vo
     const transfer = new Transfer(runtime, fd, views, position, writes, moved);
     begin(() => transfer.start());
   };
-  if (position >= 0) start(() => {});
+  if (position >= 0) start(during(fd));
   else inOrder(fd, writes, start);
   return true;
 }

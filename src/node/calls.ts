@@ -12,7 +12,7 @@ import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
-import { behind, inOrder, last } from './order.ts';
+import { behind, between, inOrder, last } from './order.ts';
 import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
@@ -38,18 +38,6 @@ function onPaths(
     new Call(callback, instead).take(start(runtime, names[0], names[1]));
     return true;
   };
-}
-
-/** On an open file as those at its cursor before it leave it. */
-function onFile<T>(
-  call: Call,
-  fd: number,
-  start: () => PromiseLike<T>,
-  show?: (value: T) => unknown,
-): void {
-  behind(fd, (ended) => {
-    call.take(start(), show, ended);
-  });
 }
 
 const open: Take = (runtime, args, instead) => {
@@ -169,8 +157,10 @@ const fstat: Take = (runtime, [fd, second, third], instead) => {
   const callback = isCallback(second) ? second : third;
   const bigint = asksBigInt(second);
   if (bigint === null || !isFd(fd) || !isCallback(callback)) return false;
-  const start = () => statx(runtime, fd, '', AT_EMPTY_PATH, bigint);
-  onFile(new Call(callback, instead), fd, start, show(bigint));
+  const call = new Call(callback, instead);
+  between(fd, (ended) => {
+    call.take(statx(runtime, fd, '', AT_EMPTY_PATH, bigint), show(bigint), ended);
+  });
   return true;
 };
 
@@ -249,14 +239,17 @@ const ftruncate: Take = (runtime, [fd, second, third], instead) => {
   const callback = isCallback(second) ? second : third;
   const length = plainLength(isCallback(second) ? 0 : second);
   if (length === null || !isFd(fd) || !isCallback(callback)) return false;
-  onFile(new Call(callback, instead), fd, () => runtime.op.ftruncate(fd, length));
+  const call = new Call(callback, instead);
+  // Those after it must not write before the cut.
+  inOrder(fd, true, (ended) => call.take(runtime.op.ftruncate(fd, length), undefined, ended));
   return true;
 };
 
 function sync(name: 'fsync' | 'fdatasync'): Take {
   return (runtime, [fd, callback], instead) => {
     if (!isFd(fd) || !isCallback(callback)) return false;
-    onFile(new Call(callback, instead), fd, () => runtime.op[name](fd));
+    const call = new Call(callback, instead);
+    behind(fd, (ended) => call.take(runtime.op[name](fd), undefined, ended));
     return true;
   };
 }

@@ -9,11 +9,18 @@
 import { nodeFs } from './builtin.ts';
 import { atOnce } from './callback.ts';
 
+/** What waits for an operation at the cursor. */
+interface Waiting {
+  readonly start: () => void;
+  /** It calls `next` at its end; others let those after it go on. */
+  readonly ends: boolean;
+}
+
 /** An operation at the cursor is in flight; these come after it. */
 interface Line {
   /** Whether the first one writes. Where there are positions, a line has both kinds. */
   readonly writes: boolean;
-  readonly waiting: (() => void)[];
+  readonly waiting: Waiting[];
 }
 
 /** The lines of a descriptor that has some in flight. */
@@ -60,7 +67,7 @@ export function inOrder(fd: number, writes: boolean, start: (ended: () => void) 
       : lines.list.filter((one) => one.writes === writes);
     if (line !== undefined) {
       const own = lines;
-      line.waiting.push(() => start(() => next(own, line)));
+      line.waiting.push({ start: () => start(() => next(own, line)), ends: true });
       return;
     }
   }
@@ -71,37 +78,74 @@ export function inOrder(fd: number, writes: boolean, start: (ended: () => void) 
 }
 
 function next(lines: Lines, line: Line): void {
-  const start = line.waiting.shift();
-  if (start !== undefined) {
-    atOnce(start);
-    return;
+  let waiting = line.waiting.shift();
+  while (waiting !== undefined) {
+    atOnce(waiting.start);
+    if (waiting.ends) return;
+    waiting = line.waiting.shift();
   }
   lines.list.splice(lines.list.indexOf(line), 1);
   if (lines.list.length === 0 && open.get(lines.fd) === lines) open.delete(lines.fd);
 }
 
-/** Starts what works on the file as it is after the operations before it: a sync, a truncate. */
-export function behind(fd: number, start: (ended: () => void) => void): void {
+/** Operations on a descriptor that are in no line, those that wait for one included. */
+interface Busy {
+  count: number;
+  close: (() => void) | null;
+}
+
+const busy: Map<number, Busy> = new Map();
+
+/**
+ * An operation is on its way that needs the descriptor open until its end, which it tells. A sync,
+ * or a long read, looks the number up on a worker thread only: after a close that was submitted
+ * behind it.
+ */
+export function during(fd: number): () => void {
+  const own = busy.get(fd) ?? { count: 0, close: null };
+  if (own.count++ === 0) busy.set(fd, own);
+  return () => {
+    if (--own.count > 0) return;
+    if (own.close !== null) own.close();
+    else if (busy.get(fd) === own) busy.delete(fd);
+  };
+}
+
+/** Starts what looks at the file as the operations before it leave it; those after it wait. */
+export function between(fd: number, start: (ended: () => void) => void): void {
   const lines = open.get(fd);
   if (lines !== undefined && positioned(lines)) inOrder(fd, false, start);
-  else start(() => {});
+  else start(during(fd));
+}
+
+/** Starts what comes behind the operations before it, a sync; those after it do not wait. */
+export function behind(fd: number, start: (ended: () => void) => void): void {
+  const ended = during(fd);
+  const lines = open.get(fd);
+  const line = lines?.list[0];
+  if (line === undefined || !positioned(lines as Lines)) start(ended);
+  else line.waiting.push({ start: () => start(ended), ends: false });
 }
 
 /** Starts the close of a descriptor: behind what will end, or at once where that may never be. */
 export function last(fd: number, close: () => void): void {
   const lines = open.get(fd);
-  if (lines === undefined) {
-    close();
-    return;
-  }
-  // The number may soon be another file's: nobody else gets into these lines.
+  const others = busy.get(fd);
+  // The number may soon be another file's: nobody else gets into these.
   open.delete(fd);
-  const [line] = lines.list;
-  if (line !== undefined && positioned(lines)) {
-    line.waiting.push(close);
+  busy.delete(fd);
+  const shut = () => {
+    if (others === undefined || others.count === 0) close();
+    else others.close = close;
+  };
+  const line = lines?.list[0];
+  if (line !== undefined && positioned(lines as Lines)) {
+    line.waiting.push({ start: shut, ends: false });
     return;
   }
   // As with node:fs, what was called before has seen the file.
-  for (const { waiting } of lines.list) for (const start of waiting.splice(0)) start();
-  close();
+  for (const { waiting } of lines?.list ?? []) {
+    for (const { start } of waiting.splice(0)) start();
+  }
+  shut();
 }
