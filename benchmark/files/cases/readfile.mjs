@@ -69,7 +69,7 @@ export const variants = {
     const files = paths(context);
     return { one: (i) => globalThis.Deno.readFile(files[i % COUNT]) };
   },
-  /** Three raw steps. The request is longer than the file: a short read is its end. */
+  /** Raw steps. A read that brings nothing is the end; a short one may not be (/proc). */
   op: (context) => {
     const { op, AT_FDCWD } = context.ringcore;
     const files = paths(context);
@@ -78,6 +78,7 @@ export const variants = {
       *one(i, l) {
         const fd = yield* op.openat(AT_FDCWD, files[i % COUNT], 0);
         const count = yield* op.read(fd, room[l], 0);
+        must((yield* op.read(fd, room[l].subarray(count), count)) === 0, 'the file goes on');
         yield* op.close(fd);
         return Buffer.from(room[l].subarray(0, count));
       },

@@ -85,8 +85,8 @@ fn c_paths(paths: Vec<String>) -> Vec<CString> {
   paths.into_iter().map(|path| CString::new(path).expect("no zero byte")).collect()
 }
 
-/// Each loop has a direct descriptor. Alone, the three steps are one chain; with others they are
-/// three submissions that are full anyway, and cost less.
+/// open, read, read once more to see the end, close. Each loop has a direct descriptor. Alone, the
+/// steps are one chain; with others they are submissions that are full anyway, and cost less.
 struct ReadFile {
   paths: Vec<CString>,
   buffers: Vec<&'static mut [u8]>,
@@ -102,9 +102,13 @@ impl ReadFile {
     opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).file_index(Some(slot)).build()
   }
 
-  fn read(&mut self, l: usize) -> Entry {
-    let (at, len) = (self.buffers[l].as_mut_ptr(), self.buffers[l].len() as u32);
-    opcode::Read::new(types::Fixed(l as u32), at, len).build()
+  /// At the file's position, so that both can be in one chain. The second gets what is left of
+  /// the room, which is a block at least.
+  fn read(&mut self, l: usize, step: u8) -> Entry {
+    let from = if step == 1 { 0 } else { self.size };
+    let room = &mut self.buffers[l][from..];
+    let (at, len) = (room.as_mut_ptr(), room.len() as u32);
+    opcode::Read::new(types::Fixed(l as u32), at, len).offset(u64::MAX).build()
   }
 
   fn close(&self, l: usize) -> Entry {
@@ -118,27 +122,29 @@ impl Work for ReadFile {
     if !self.chained {
       return queue.push(l, 0, open);
     }
-    // The read is short, which would end an ordinary link.
-    let read = self.read(l).flags(Flags::IO_HARDLINK);
     queue.push(l, 0, open.flags(Flags::IO_LINK));
-    queue.push(l, 1, read);
-    queue.push(l, 2, self.close(l));
+    for step in [1, 2] {
+      // A short read would end an ordinary link.
+      let read = self.read(l, step).flags(Flags::IO_HARDLINK);
+      queue.push(l, step, read);
+    }
+    queue.push(l, 3, self.close(l));
   }
 
   fn end(&mut self, l: usize, i: u64, step: u8, res: i32, queue: &mut Queue) -> bool {
-    let value = checked(res, ["open", "read", "close"][step as usize]);
-    if step == 1 {
-      self.counts[l] = value;
+    let value = checked(res, ["open", "read", "read", "close"][step as usize]);
+    match step {
+      1 => self.counts[l] = value,
+      2 => assert_eq!(value, 0, "the end of the file was not seen"),
+      _ => {}
     }
-    if !self.chained && step < 2 {
-      let next = if step == 0 { self.read(l) } else { self.close(l) };
+    if !self.chained && step < 3 {
+      let next = if step < 2 { self.read(l, step + 1) } else { self.close(l) };
       queue.push(l, step + 1, next);
     }
-    if step < 2 {
+    if step < 3 {
       return false;
     }
-    // The room is longer than the file: fewer bytes are its end.
-    assert!(self.counts[l] < self.buffers[l].len(), "the end of the file was not seen");
     check_small(&self.buffers[l][..self.counts[l]], i, self.size);
     true
   }

@@ -41,8 +41,9 @@ impl Peer for Twin {
 
   async fn read_file(path: &str, size: usize) -> Vec<u8> {
     let file = Twin::open(path, libc::O_RDONLY).await;
-    // Longer than the file: a short read is its end.
     let (count, mut bytes) = Twin::read(&file, vec![0; size + BLOCK], 0).await;
+    let (more, _) = Twin::read(&file, vec![0; 1], count as u64).await;
+    assert_eq!(more, 0, "the end of the file was not seen");
     Twin::close(file).await;
     bytes.truncate(count);
     bytes
