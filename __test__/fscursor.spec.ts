@@ -194,6 +194,35 @@ test('a place in line that is given up holds nobody up', async (t) => {
   });
 });
 
+// PAIR: only-typescript -- Rust has no signals
+test('an abort ends what waits in line at once', async (t) => {
+  const rt = await runtime(t);
+  const [file, writer] = pipe(t, rt);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const byte = Buffer.alloc(1);
+  const first = file.read(byte);
+  const lost = [
+    failure(file.read(Buffer.alloc(1), { signal })),
+    failure(file.readv([Buffer.alloc(1)], { signal })),
+  ];
+  const last = file.read(Buffer.alloc(1));
+  controller.abort('enough');
+  // The first one still waits for its byte.
+  for (const error of await Promise.all(lost)) {
+    t.is(error.code, 'ABORT_ERR');
+    t.is(error.cause, 'enough');
+  }
+  const late = await failure(file.read(Buffer.alloc(1), { signal }));
+  t.is(late.code, 'ABORT_ERR');
+  writeSync(writer, 'ab');
+  t.is(await first, 1);
+  t.is(`${byte}`, 'a');
+  t.is(await last, 1, 'nothing was taken by those that were given up');
+  closeSync(writer);
+  t.is(await file.close(), undefined);
+});
+
 test('abandoned transfers write to nobodys memory', async (t) => {
   const rt = await runtime(t);
   const [file, writer] = pipe(t, rt);

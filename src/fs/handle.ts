@@ -10,7 +10,7 @@
 // line, in the order of the calls.
 
 import { closeSync } from 'node:fs';
-import { errnoError } from '../error.ts';
+import { AbortError, errnoError } from '../error.ts';
 import { Outcome } from '../future.ts';
 import { FieldsOp, nothing } from '../ops/fields.ts';
 import type { Started } from '../reactor.ts';
@@ -30,6 +30,12 @@ export interface User {
   queued: boolean;
   readonly settled: boolean;
   begin(): void;
+}
+
+/** One that its signal may end while it waits. Those of several steps look at it themselves. */
+interface Signalled extends User {
+  readonly signal: AbortSignal | null;
+  refuse(error: unknown): void;
 }
 
 class CloseOp extends FieldsOp<void> {
@@ -82,6 +88,8 @@ export class Handle {
   /** Who uses the cursor, and those who wait for it. */
   private busy: User | null = null;
   private readonly line: User[] = [];
+  /** How those of them that have a signal stop to listen. */
+  private readonly stops: Map<User, () => void> = new Map();
   /** Operations between enter and leave. */
   private users = 0;
   private closing: Closing | null = null;
@@ -121,15 +129,33 @@ export class Handle {
   enter<U extends User>(user: U, cursor: boolean): U {
     this.users++;
     if (cursor) {
-      if (this.busy !== null) {
+      const { signal } = user as Partial<Signalled>;
+      if (this.busy !== null && signal?.aborted !== true) {
         user.queued = true;
         this.line.push(user);
+        if (signal) this.watch(user as User as Signalled, signal);
         return user;
       }
-      this.busy = user;
+      this.busy ??= user;
     }
     user.begin();
     return user;
+  }
+
+  /** One that waits ends with its signal, not when its turn comes. */
+  private watch(user: Signalled, signal: AbortSignal): void {
+    const stop = () => {
+      signal.removeEventListener('abort', abort);
+      this.stops.delete(user);
+    };
+    const abort = () => {
+      stop();
+      this.line.splice(this.line.indexOf(user), 1);
+      user.queued = false;
+      user.refuse(new AbortError(signal.reason));
+    };
+    signal.addEventListener('abort', abort);
+    this.stops.set(user, stop);
   }
 
   // PAIR: Handle.leave
@@ -141,6 +167,7 @@ export class Handle {
       while (this.busy === null && this.line.length > 0) {
         const next = this.line.shift() as User;
         next.queued = false;
+        this.stops.get(next)?.();
         if (next.settled) {
           this.users--; // Abandoned before its turn came.
           continue;
