@@ -3,10 +3,10 @@
 //
 //   npm start --silent -- --example backup SRC DST
 //
-// Many files are in flight at once, each by steps of its own. What makes it durable is the order of
-// these: write under a temporary name, sync, rename, sync the folder. A file in DST is whole whenever
-// the power fails; the next run goes on with those that are not there. The steps are not one chain:
-// the kernel goes on behind a failed fsync, and would rename what is not on the disk.
+// Many files are in flight at once, each by steps of its own. What makes it durable is the order
+// of these: write under a temporary name, sync, rename, sync the folder. A file in DST is whole
+// whenever the power fails; the next run goes on with those that are not there. The steps are not
+// one chain: the kernel goes on behind a failed fsync, and would rename what is not on the disk.
 
 import * as fs from 'node:fs';
 import { basename, dirname, join as joinPath, resolve, sep } from 'node:path';
