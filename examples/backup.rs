@@ -4,11 +4,10 @@
 //! ```text
 //! cargo run --release --example backup -- SRC DST
 //! ```
-//! Many files are in flight at once, each by its own future of simple steps. What makes it durable
-//! is their order: write under a temporary name, sync, rename, sync the folder. A file in DST is
-//! whole whenever the power fails; the next run goes on with those that are not there. The steps
-//! are not one chain: the kernel goes on behind a failed fsync, and would rename what is not on the
-//! disk.
+//! Many files are in flight at once, each by steps of its own. What makes it durable is the order
+//! of these: write under a temporary name, sync, rename, sync the folder. A file in DST is whole
+//! whenever the power fails; the next run goes on with those that are not there. The steps are not
+//! one chain: the kernel goes on behind a failed fsync, and would rename what is not on the disk.
 
 #[path = "backup/progress.rs"]
 mod progress;
@@ -19,7 +18,7 @@ mod verify;
 
 use progress::{size, Progress};
 use ringcore::statx::Statx;
-use ringcore::{op, race, run, spawn};
+use ringcore::{op, race, spawn, MaxWorkers, Options, Runtime};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, FileTimes, Permissions};
@@ -29,7 +28,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
-use tree::{each, is_file, is_folder, is_link, join, look_for, permissions, walk, Entry, Result};
+use tree::{
+  each, is_file, is_folder, is_link, join, look_for, permissions, walk, Entry, Result, AT_ONCE,
+};
 
 const HELP: &str = "\
 Usage: backup [--verify] [--quiet] SRC DST
@@ -230,13 +231,14 @@ impl Backup {
 
   async fn copy_bytes(&self, from: i32, to: i32, stat: &Statx) -> Result<()> {
     let sparse = stat.blocks * 512 < stat.size;
-    let (mut buffer, mut offset) = (vec![0; CHUNK], 0);
-    loop {
+    let most = CHUNK.min(stat.size as usize);
+    let (mut buffer, mut offset) = (vec![0; most], 0);
+    while offset < stat.size {
       let result;
       (result, buffer) = op::read(from, buffer, Some(offset)).await;
       let count = result?;
       if count == 0 {
-        return Ok(());
+        break; // It has become shorter.
       }
       let end = offset + count as u64;
       buffer.truncate(count);
@@ -251,9 +253,10 @@ impl Backup {
         }
       }
       offset = end;
-      buffer.resize(CHUNK, 0);
+      buffer.resize(most, 0);
       self.progress.add(count);
     }
+    Ok(())
   }
 
   /// Owner, time and mode of a file or folder.
@@ -485,7 +488,7 @@ fn main() {
   };
   let (src, dst) = checked(src, dst).unwrap_or_else(|error| usage(error));
   let (signals, temporary) = (signals(), dst.join(TEMPORARY));
-  let ended = run(async move {
+  let work = async move {
     let work: Pin<Box<dyn Future<Output = _>>> = Box::pin(backup(src, dst, flags));
     let signal = Box::pin(async move {
       op::read(signals, vec![0; 128], None).await.0?;
@@ -496,8 +499,12 @@ fn main() {
       std::process::exit(130);
     });
     race(vec![work, signal]).await
-  });
-  match ended.map_err(Into::into).and_then(|result| result) {
+  };
+  // Syncs that wait for the disk together share one write of its journal; four threads of the
+  // kernel, which is the default, would let four of them wait at a time.
+  let threads = MaxWorkers { bounded: AT_ONCE as u32, unbounded: AT_ONCE as u32 };
+  let runtime = Runtime::new(Options { max_workers: Some(threads), ..Options::default() });
+  match runtime.map_err(Into::into).and_then(|runtime| runtime.run(work)) {
     Ok(true) => {}
     Ok(false) => std::process::exit(1),
     Err(error) => {

@@ -3,17 +3,18 @@
 //
 //   npm start --silent -- --example backup SRC DST
 //
-// Many files are in flight at once, each by its own task of simple steps. What makes it durable is
-// their order: write under a temporary name, sync, rename, sync the folder. A file in DST is whole
+// Many files are in flight at once, each by steps of its own. What makes it durable is the order
+// of these: write under a temporary name, sync, rename, sync the folder. A file in DST is whole
 // whenever the power fails; the next run goes on with those that are not there. The steps are not
 // one chain: the kernel goes on behind a failed fsync, and would rename what is not on the disk.
 
 import * as fs from 'node:fs';
 import { basename, dirname, join as joinPath, resolve, sep } from 'node:path';
 import { parseArgs } from 'node:util';
-import { AT_FDCWD, constants, type Future, op, run, type Statx, spawn } from 'ringcore';
+import { AT_FDCWD, constants, type Future, op, Runtime, run, type Statx, spawn } from 'ringcore';
 import { clear, Progress, size } from './backup/progress.ts';
 import {
+  AT_ONCE,
   type Entry,
   each,
   isFile,
@@ -204,10 +205,10 @@ class Backup {
 
   private *copyBytes(from: number, to: number, { size: length, blocks }: Statx): Steps<void> {
     const sparse = blocks * 512 < length;
-    const buffer = Buffer.allocUnsafe(CHUNK);
-    for (let offset = 0; ; ) {
+    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, length));
+    for (let offset = 0; offset < length; ) {
       const count = yield* op.read(from, buffer, offset);
-      if (count === 0) return;
+      if (count === 0) return; // It has become shorter.
       // Zeros that nobody writes are a hole. The last bytes are written: they make the length.
       const chunk = buffer.subarray(0, count);
       const hole = sparse && offset + count < length && chunk.equals(ZEROS.subarray(0, count));
@@ -415,6 +416,9 @@ try {
   } else {
     const [from, to] = checked(src, dst);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted(to));
+    // Syncs that wait for the disk together share one write of its journal; four threads of the
+    // kernel, which is the default, would let four of them wait at a time.
+    Runtime.init({ maxWorkers: [AT_ONCE, AT_ONCE] });
     await run(() => main(from, to, flags));
   }
 } catch (error) {

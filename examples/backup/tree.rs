@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-const AT_ONCE: usize = 32;
+/// Files in flight.
+pub const AT_ONCE: usize = 32;
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -5,7 +5,8 @@
 import { readdirSync } from 'node:fs';
 import { AT_FDCWD, all, constants, type Future, future, op, type Statx } from 'ringcore';
 
-const AT_ONCE = 32;
+/** Files in flight. */
+export const AT_ONCE = 32;
 const SLASH = Buffer.from('/');
 
 export type Steps<T> = Generator<Future<unknown>, T, unknown>;

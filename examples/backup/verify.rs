@@ -43,17 +43,17 @@ async fn one(
   if is_folder(stat) {
     return Ok(());
   }
-  compare(from, to, progress).await?;
+  compare(from, to, stat.size as usize, progress).await?;
   progress.count();
   Ok(())
 }
 
 /// Reads two files side by side; fails where they differ.
-async fn compare(from: &Path, to: &Path, progress: &Progress) -> Result<()> {
+async fn compare(from: &Path, to: &Path, length: usize, progress: &Progress) -> Result<()> {
   let from = op::openat(libc::AT_FDCWD, from, libc::O_RDONLY, 0).await?;
   let compared = match op::openat(libc::AT_FDCWD, to, libc::O_RDONLY, 0).await {
     Ok(to) => {
-      let compared = compare_bytes(from, to, progress).await;
+      let compared = compare_bytes(from, to, length, progress).await;
       op::close(to).await?;
       compared
     }
@@ -63,10 +63,12 @@ async fn compare(from: &Path, to: &Path, progress: &Progress) -> Result<()> {
   compared
 }
 
-async fn compare_bytes(from: i32, to: i32, progress: &Progress) -> Result<()> {
+async fn compare_bytes(from: i32, to: i32, length: usize, progress: &Progress) -> Result<()> {
   // What comes from the page cache proves nothing about the disk.
   op::fadvise(to, 0, 0, libc::POSIX_FADV_DONTNEED).await?;
-  let mut buffers = vec![vec![0; CHUNK], vec![0; CHUNK]];
+  // One byte more than there should be: then a small file is read at once, and seen to end.
+  let most = CHUNK.min(length + 1);
+  let mut buffers = vec![vec![0; most], vec![0; most]];
   let mut offset = 0;
   loop {
     let reads = [from, to].into_iter().zip(buffers.drain(..));
@@ -78,7 +80,7 @@ async fn compare_bytes(from: i32, to: i32, progress: &Progress) -> Result<()> {
     }
     let least = counts[0].min(counts[1]);
     if buffers[0][..least] != buffers[1][..least] {
-      return Err(format!("differs somewhere in the {CHUNK} bytes at {offset}").into());
+      return Err(format!("differs somewhere in the {most} bytes at {offset}").into());
     }
     match least {
       0 if counts[0] == counts[1] => return Ok(()),

@@ -36,7 +36,7 @@ export function* verify(
       }
       if (permissions(there) !== permissions(stat)) throw new Error('another mode');
       if (isFolder(stat)) return;
-      yield* compare(from, to, progress);
+      yield* compare(from, to, stat.size, progress);
       progress.files++;
     } catch (error) {
       differs(path, error);
@@ -45,9 +45,11 @@ export function* verify(
 }
 
 /** Reads two files side by side; throws where they differ. */
-function* compare(from: Buffer, to: Buffer, progress: Progress): Steps<void> {
+function* compare(from: Buffer, to: Buffer, length: number, progress: Progress): Steps<void> {
   const fds: number[] = [];
-  const [a, b] = [Buffer.allocUnsafe(CHUNK), Buffer.allocUnsafe(CHUNK)];
+  // One byte more than there should be: then a small file is read at once, and seen to end.
+  const most = Math.min(CHUNK, length + 1);
+  const [a, b] = [Buffer.allocUnsafe(most), Buffer.allocUnsafe(most)];
   try {
     for (const path of [from, to]) fds.push(yield* op.openat(AT_FDCWD, path, 0));
     const [one, other] = fds as [number, number];
@@ -56,7 +58,7 @@ function* compare(from: Buffer, to: Buffer, progress: Progress): Steps<void> {
     for (let offset = 0; ; ) {
       const [n, m] = yield* all([op.read(one, a, offset), op.read(other, b, offset)]);
       const least = Math.min(n, m);
-      const at = `somewhere in the ${CHUNK} bytes at ${offset}`;
+      const at = `somewhere in the ${most} bytes at ${offset}`;
       if (!a.subarray(0, least).equals(b.subarray(0, least))) throw new Error(`differs ${at}`);
       if (least === 0 && n !== m) throw new Error(`ends at byte ${offset} on one side`);
       if (least === 0) return;
