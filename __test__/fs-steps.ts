@@ -107,7 +107,7 @@ const ODD = ['a\0b', 'x'.repeat(256), 'y/'.repeat(2100), 'd/../a', 'd/e/../../d'
 /** What no path is; '' is the working directory to some functions. */
 const WRONG = [undefined, null, 1, Number.NaN, {}, [], true, '', Symbol.iterator, 1n];
 
-/** A path below the side's folder (or below `lane` in it): string, Buffer, URL, or a wrong thing. */
+/** A path below the side's folder (or `lane` in it): string, Buffer, URL, or a wrong thing. */
 function path(random: Random, lane: string): Arg {
   if (random.chance(1)) return constant(pick(random, WRONG));
   const where = random.below(100);

@@ -160,7 +160,7 @@ export const CALLS: Record<string, Make[][]> = {
   ],
 };
 
-/** Whether the running Node takes a bigint for a position of FileHandle.read; 20 takes it for none. */
+/** Whether this Node takes a bigint for a position of FileHandle.read; 20 takes it for none. */
 let bigints = false;
 
 export async function askForBigInts(): Promise<void> {
