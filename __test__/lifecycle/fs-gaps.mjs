@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Runtime } from '../../dist/index.js';
 import { backend } from '../../dist/node/backend.js';
 import fs from '../../dist/node/fs-promises.js';
-import { answer } from './common.mjs';
+import { answer, until } from './common.mjs';
 
 const root = process.argv[2];
 const at = (name) => join(root, name);
@@ -29,6 +29,9 @@ Runtime.init({ allow: [...FILES, 'unlinkat', 'nop'] });
 const rt = backend();
 const found = [];
 async function ask(name, call, right) {
+  // The close of the file before goes out with whatever comes next.
+  await rt.op.nop();
+  await until(() => rt.stats().inFlight === 0);
   const before = rt.stats().submitted;
   const value = await call();
   found.push({ name, submitted: rt.stats().submitted > before, right: right(value) });
