@@ -169,7 +169,7 @@ test.serial('more than 2 GiB in one file end as with Node', async (t) => {
   leave();
 });
 
-test.serial('positions beyond 4 GiB are the same in every form', async (t) => {
+ring('positions beyond 4 GiB are the same in every form', async (t) => {
   const [{ root }] = sides(t, empty);
   const path = `${root}/sparse`;
   await withFile(ours, path, 'w+', async (handle) => {
@@ -515,7 +515,7 @@ ring('cursor operations of one handle happen in the order of their calls', async
   }
 });
 
-test.serial('close waits for what was asked before it, and refuses what comes after', async (t) => {
+ring('close waits for what was asked before it, and refuses what comes after', async (t) => {
   const path = join(folder(t), 'closing');
   const bytes = pattern(200_000);
   writeFileSync(path, bytes);
