@@ -6,6 +6,7 @@
 // while the event loop's budget lasts (I8). One that took long, since too much waits for the disk,
 // sends that file's next ones through the ring for good, and everybody's for a while.
 
+import { errnoError } from '../error.ts';
 import type { Executor } from '../executor.ts';
 import { nodeFs } from './builtin.ts';
 
@@ -65,6 +66,10 @@ export class Inline {
     const start = performance.now();
     try {
       return nodeFs.writeSync(fd, view, offset, length, at);
+    } catch (error) {
+      // The synchronous functions of node 20 set the same fields in another order.
+      const { errno } = error as NodeJS.ErrnoException;
+      throw typeof errno === 'number' ? errnoError(-errno, 'write') : error;
     } finally {
       const end = performance.now();
       executor.spend((end - start) * 1000);
