@@ -114,6 +114,7 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
         : null;
   // A detached one has no bytes, and node's own error.
   if (bytes?.buffer.byteLength === 0 && bytes === data) return otherwise();
+  if (bytes === null && !isIterable(data)) return otherwise();
   const { signal, flush } = plain;
   try {
     if (signal !== undefined) await letAbort(signal);
@@ -123,7 +124,6 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
   } catch (error) {
     return recover(error, otherwise);
   }
-  if (!isIterable(data)) return otherwise();
   const file = (await open(path as string, flags, mode)) as unknown as FileHandle;
   try {
     await file.writeAll(data, plain);
