@@ -14,9 +14,15 @@ export function blockOf(i, blocks) {
   return (hash >>> 0) % blocks;
 }
 
+/** How many bytes a read or write has moved: handles say it in an object. */
+export function moved(value) {
+  return typeof value === 'number' ? value : (value.bytesRead ?? value.bytesWritten);
+}
+
 /** Block k is filled with the byte k & 255. */
 export function checkBlock(buffers, blocks) {
-  return (count, i, l) => {
+  return (value, i, l) => {
+    const count = moved(value);
     const expected = blockOf(i, blocks) & 255;
     const buffer = buffers[l];
     must(count === BLOCK, `a block gave ${count} bytes`);

@@ -77,8 +77,14 @@ async function measureAll(chosen, rowsFor, options, keep) {
   const dir = dataFolder();
   // Before anything runs: later its load is our own.
   const where = machine(dir);
-  const jobs = chosen.map((one) => ({ one, rows: rowsFor(one) }));
+  const jobs = chosen
+    .map((one) => ({ one, rows: rowsFor(one) }))
+    .filter(({ rows }) => rows.length > 0);
+  if (jobs.length === 0) return say('nothing is left to measure');
   const total = jobs.reduce((sum, { rows }) => sum + rows.length * options.rounds, 0);
+  // A process takes a third of a second to start, warm up and end, beside what it measures.
+  const minutes = Math.ceil((total * (options.warmMs + options.runMs + 350)) / 60_000);
+  say(`${jobs.length} cases, ${total} processes, about ${minutes} minutes on an idle machine`);
   const tick = clock(options, total);
   const { id, dirty } = commit();
   const forget = onSignal(() => {

@@ -2,7 +2,7 @@
 // reads of 64 bytes are under way, less what it had before, by the number of reads.
 
 import { openSync, readFileSync, writeFileSync } from 'node:fs';
-import { BLOCK, blockOf } from '../blocks.mjs';
+import { BLOCK, blockOf, moved } from '../blocks.mjs';
 import { must } from '../meter.mjs';
 
 const BLOCKS = 65_536;
@@ -28,7 +28,7 @@ const file = ({ dir }) => `${dir}/blocks`;
 export const variants = {
   promises: async (context, buffer) => {
     const handle = await context.fs.open(file(context));
-    return async (i) => (await handle.read(buffer, 0, BYTES, offset(i))).bytesRead;
+    return (i) => handle.read(buffer, 0, BYTES, offset(i));
   },
   callback: (context, buffer) => {
     const fd = openSync(file(context), 'r');
@@ -43,7 +43,7 @@ export const variants = {
   op: (context, buffer) => {
     const fd = openSync(file(context), 'r');
     const { op } = context.ringcore;
-    return async (i) => await op.read(fd, buffer, offset(i));
+    return (i) => op.read(fd, buffer, offset(i));
   },
 };
 
@@ -67,7 +67,7 @@ export async function measure(program, context) {
     for (let i = 0; i < count; i++) waiting[i] = one(i);
     const counts = await Promise.all(waiting);
     must(
-      counts.every((bytes) => bytes === BYTES),
+      counts.every((value) => moved(value) === BYTES),
       'a read was short',
     );
   };

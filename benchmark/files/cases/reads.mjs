@@ -55,7 +55,7 @@ export const variants = {
     const handle = await context.fs.open(`${context.dir}/blocks`, openFlags(context.direct));
     return {
       buffers,
-      one: async (i, l) => (await handle.read(buffers[l], 0, BLOCK, offset(i))).bytesRead,
+      one: (i, l) => handle.read(buffers[l], 0, BLOCK, offset(i)),
       end: () => handle.close(),
     };
   },
