@@ -24,8 +24,9 @@ const kinds = {
   },
   stat: (i) => fs.stat(path(i)),
   rename: async (i) => {
-    await fs.rename(path(i), join(root, `moved${i}`));
-    await fs.rename(join(root, `moved${i}`), path(i));
+    await fs.link(path(i), join(root, `linked${i}`));
+    await fs.rename(join(root, `linked${i}`), join(root, `moved${i}`));
+    await fs.unlink(join(root, `moved${i}`));
   },
   failed: async (i) => {
     await fs.open(join(root, 'none', String(i))).catch(ignore('ENOENT'));
@@ -56,7 +57,6 @@ async function rounds(count) {
   const worker = async () => {
     while (next < end) await run(next++);
   };
-  // Fewer than there are files, so that a file that moves is nobody else's.
   await Promise.all(Array.from({ length: 32 }, worker));
 }
 

@@ -34,6 +34,9 @@ const STATX_TYPE_SIZE = 0x1 | 0x200;
 
 const NONE = NO_REGION | 0;
 
+/** Since Node 26 the errors of its readFile name the path when a read failed, too. */
+const NAMED = Number.parseInt(process.versions.node, 10) >= 26;
+
 const OPENING = 0;
 const FIRST = 1;
 const SIZING = 2;
@@ -74,7 +77,7 @@ export class ReadFile extends Composite<Buffer> {
 
   protected override get path(): string | undefined {
     const { name } = this;
-    return this.stage === OPENING && name !== null ? pathText(name) : undefined;
+    return name !== null && (this.stage === OPENING || NAMED) ? pathText(name) : undefined;
   }
 
   private get from(): number {
