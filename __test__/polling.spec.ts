@@ -49,8 +49,9 @@ test.serial(
     for (const options of [{ entries: 1 }, { entries: 1, cqEntries: 2 }, { entries: 2 }]) {
       const rt = await runtime(t, { ...options, ...POLL });
       t.deepEqual(await nops(rt, many(1000)), upTo(many(1000)));
-      const { stale, inFlight } = rt.stats();
-      t.deepEqual([stale, inFlight], [0, 0]);
+      t.is(rt.stats().stale, 0);
+      // The timer that proves wake-ups may be on its way on a loaded machine.
+      await until(() => rt.stats().inFlight === 0);
       await rt.close();
     }
   },
