@@ -55,6 +55,7 @@ const sets = {
   source: (path) => large(path, 16),
   target: (path) => large(path, 64),
   tree,
+  copies: (path) => mkdirSync(path),
   large: (path) => {
     mkdirSync(path);
     for (let i = 0; i < 4; i++) writeFileSync(join(path, `${i}`), Buffer.alloc(16 * MIB, i + 1));
@@ -78,6 +79,9 @@ export function makeData(dir, names, progress = () => {}) {
   if (made) spawnSync('sync', ['-f', dir]);
 }
 
-export function removeData(dir) {
-  rmSync(dir, { recursive: true, force: true });
+/** Removes all, or with `keep` only what grows with each run. */
+export function removeData(dir, keep) {
+  const path = keep ? join(dir, 'copies') : dir;
+  rmSync(path, { recursive: true, force: true });
+  if (keep) rmSync(join(dir, '.copies'), { force: true });
 }

@@ -89,7 +89,7 @@ async function measureAll(chosen, rowsFor, options, keep) {
   const { id, dirty } = commit();
   const forget = onSignal(() => {
     stopAll();
-    if (!options.keep) removeData(dir);
+    removeData(dir, options.keep);
   });
   try {
     for (const { one, rows } of jobs) {
@@ -120,7 +120,7 @@ async function measureAll(chosen, rowsFor, options, keep) {
     }
   } finally {
     forget();
-    if (!options.keep) removeData(dir);
+    removeData(dir, options.keep);
   }
 }
 
