@@ -121,7 +121,13 @@ test.serial('max workers keeps the number of worker threads', async (t) => {
     const rt = await runtime(t, maxWorkers === undefined ? {} : { maxWorkers });
     const opens = block(rt, 20);
     // The defaults, 4, do not replace what was named for this thread.
-    await until(() => workers() >= most);
+    let early: unknown = null;
+    Promise.race(opens).then(
+      () => (early ??= 'an open has ended'),
+      (error) => (early ??= error),
+    );
+    await until(() => early !== null || workers() >= most);
+    t.is(early, null, `${early}`);
     await delay(50);
     t.is(workers(), most);
     release();
