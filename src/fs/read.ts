@@ -22,8 +22,20 @@ import { AGAIN, Composite, DONE } from './composite.ts';
 import { pathBytes, pathText } from './path.ts';
 import { Train } from './train.ts';
 
-/** A file of 64 KiB still ends in a short read; one of 1 KiB costs the same (design 12). */
-const FIRST_BYTES = 68 << 10;
+/**
+ * Bytes of the first read. What is asked for counts against what one enter may move (I8), whatever
+ * comes: 64 reads of 68 KiB are five enters. So it is small as long as files are; one of 64 KiB
+ * still ends in a short read of the large one.
+ */
+const [SMALL, LARGE] = [16 << 10, 68 << 10];
+/** Proves the end of what seems to be whole. */
+const PROOF_BYTES = 4 << 10;
+/** Small files in a row after which the first read is small again. */
+const SMALL_ONES = 64;
+
+/** What the last files were like. */
+const guess: { first: number; small: number } = { first: SMALL, small: 0 };
+
 /** What Node reads into one buffer at most. */
 const LARGEST = 2 ** 31 - 1;
 
@@ -50,7 +62,7 @@ export class ReadFile extends Composite<Buffer> {
   private readonly flags: number;
   private readonly source: number;
   private stage: number;
-  private wanted = FIRST_BYTES;
+  private wanted = guess.first;
   /** Alone on the ring it is one submission first. */
   private train: Train | null = null;
   /** Whole pieces that came before `target`. */
@@ -94,7 +106,7 @@ export class ReadFile extends Composite<Buffer> {
       const { flags, runtime } = this;
       // Signals reach one ticket, and a train has three.
       const train =
-        this.signal === null ? Train.make(this, runtime as Runtime, ring, FIRST_BYTES) : null;
+        this.signal === null ? Train.make(this, runtime as Runtime, ring, this.wanted) : null;
       this.train = train;
       border.start(IORING_OP_OPENAT, ticket, AT_FDCWD, NONE, 0, 0o666, 0, 0, flags, 0, 0);
       border.extra(0, 0, at, input.length, train === null ? 0 : train.fileIndex);
@@ -152,9 +164,28 @@ export class ReadFile extends Composite<Buffer> {
       if (this.total === 0) this.fill(bytes, view);
       else this.append(bytes, view);
     });
-    if (train.whole) return DONE;
-    this.stage = res === FIRST_BYTES ? SIZING : READING;
+    if (train.whole) return this.done();
+    this.goOn(res);
     return AGAIN;
+  }
+
+  /** After a first read that was not all. */
+  private goOn(res: number): void {
+    const full = res === this.wanted;
+    if (full && this.wanted < LARGE) {
+      guess.first = LARGE;
+      this.wanted = LARGE;
+      this.stage = FIRST;
+      return;
+    }
+    this.stage = full ? SIZING : READING;
+    if (!full) this.wanted = PROOF_BYTES;
+  }
+
+  private done(): boolean {
+    if (this.total > SMALL) guess.small = 0;
+    else if (++guess.small >= SMALL_ONES) guess.first = SMALL;
+    return DONE;
   }
 
   protected step(res: number, ring: Ring): boolean {
@@ -169,17 +200,26 @@ export class ReadFile extends Composite<Buffer> {
       case SIZING:
         return this.sized(ring);
       default:
-        if (res === 0) return DONE;
+        if (res === 0) return this.done();
         this.append(res, ring.regions.views[this.region] as Uint8Array);
+        // The last one proves the end; where that is not known, more and more is asked for.
+        if (this.pieces === null && this.filled === this.target.length) this.wanted = PROOF_BYTES;
+        else this.wanted = Math.min(INLINE_READ, this.wanted * 4);
         return AGAIN;
     }
   }
 
   /** Most files are whole now; what is left to see is that there is nothing more. */
   private first(res: number, ring: Ring): boolean {
-    if (res === 0) return DONE;
-    this.fill(res, ring.regions.views[this.region] as Uint8Array);
-    this.stage = res === this.wanted ? SIZING : READING;
+    if (res === 0) return this.done();
+    const view = ring.regions.views[this.region] as Uint8Array;
+    if (this.total === 0) {
+      this.fill(res, view);
+    } else {
+      this.gather(this.total + res);
+      this.append(res, view);
+    }
+    this.goOn(res);
     return AGAIN;
   }
 
@@ -194,22 +234,24 @@ export class ReadFile extends Composite<Buffer> {
     const { mode, size } = decode<number>(ring.regions.views[this.region] as Uint8Array, false);
     const regular = (mode & S_IFMT) === S_IFREG;
     if (regular && size > LARGEST) throw tooLarge(size);
-    if (regular && size > this.total) {
-      const whole = Buffer.allocUnsafeSlow(size);
-      // What proved that the first read was not all has begun a second piece.
-      let at = 0;
-      for (const piece of this.pieces ?? []) {
-        whole.set(piece, at);
-        at += piece.length;
-      }
-      whole.set(this.target.subarray(0, this.filled), at);
-      this.pieces = null;
-      this.target = whole;
-      this.filled = this.total;
-    }
+    if (regular && size > this.total) this.gather(size);
     this.stage = READING;
     this.wanted = INLINE_READ;
     return AGAIN;
+  }
+
+  /** One buffer of `size` bytes that begins with what has come. */
+  private gather(size: number): void {
+    const whole = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (const piece of this.pieces ?? []) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    whole.set(this.target.subarray(0, this.filled), at);
+    this.pieces = null;
+    this.target = whole;
+    this.filled = this.total;
   }
 
   /** Bytes out of the region, while they are hot in the cache. */
@@ -226,7 +268,7 @@ export class ReadFile extends Composite<Buffer> {
     // It grows while it is read, or has no size: pieces, joined at the end.
     this.pieces ??= [];
     this.pieces.push(this.target);
-    this.target = Buffer.allocUnsafeSlow(Math.max(INLINE_READ, res - fits));
+    this.target = Buffer.allocUnsafeSlow(Math.max(res - fits, Math.min(this.total, INLINE_READ)));
     this.target.set(view.subarray(fits, res));
     this.filled = res - fits;
   }

@@ -2,7 +2,7 @@
 //
 // One submission for a whole small file, when nothing else is on the ring:
 //
-//   open into a slot ── link ──> read 68 KiB ══ hardlink ══> read 4 KiB: proves the end
+//   open into a slot ── link ──> read 16 or 68 KiB ══ hardlink ══> read 4 KiB: proves the end
 //
 // A short read breaks a plain link, hence the hard one. The close goes out with whatever comes
 // next, nobody waits for it; the slot is free at the close's own completion.
