@@ -12,6 +12,9 @@ use std::cell::RefCell;
 use std::io::{pipe, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use support::{folder, many, runtime, text};
 
 const MIB: usize = 1 << 20;
@@ -40,7 +43,7 @@ struct Seen {
   most: Option<u32>,
   /// Transfers that would have to wait answer EAGAIN, as O_NONBLOCK makes them on older kernels.
   nowait: bool,
-  polls: u32,
+  polls: Arc<AtomicU32>,
 }
 
 /// The kernel, with transfers that are short.
@@ -61,7 +64,7 @@ impl Driver for Short {
       if seen.nowait && moves && !own {
         sqe.op_flags |= libc::RWF_NOWAIT as u32;
       }
-      seen.polls += (opcode == IORING_OP_POLL_ADD) as u32;
+      seen.polls.fetch_add((opcode == IORING_OP_POLL_ADD) as u32, SeqCst);
       match sqe.opcode as u32 {
         // The executor's own wake-up reads 8 bytes into memory of its own.
         IORING_OP_READ if sqe.len != 8 => sqe.len = sqe.len.min(seen.most.unwrap_or(u32::MAX)),
@@ -391,7 +394,7 @@ fn a_durable_append_that_is_cut_short_goes_on() {
     assert_eq!(text(file.append_durable(bytes).await.0), "EINVAL: invalid argument, fdatasync");
   });
   assert!(drain.join().unwrap() == expected);
-  assert!(seen.borrow().polls > 0);
+  assert!(seen.borrow().polls.load(SeqCst) > 0);
 }
 
 #[test]
@@ -425,29 +428,41 @@ fn a_descriptor_that_must_not_wait_is_polled_and_keeps_its_flags() {
   let (reader, mut writer) = nonblocking();
   let (other, full) = nonblocking();
   let (first, second) = (reader.as_raw_fd(), full.as_raw_fd());
+  let polls = seen.borrow().polls.clone();
+  let (written, done) = std::sync::mpsc::channel();
   let feed = std::thread::spawn(move || {
-    std::thread::sleep(std::time::Duration::from_millis(30));
+    // Whoever works beside this waits already, each time.
+    let polled = |times: u32| {
+      let start = Instant::now();
+      while polls.load(SeqCst) < times && start.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(1));
+      }
+    };
+    polled(1);
     writer.write_all(b"late").unwrap();
+    polled(2);
     let mut room = vec![0; 100_000];
     let mut other = other;
     let mut drained = 0;
-    while drained < 200_000 {
+    while drained < 1_000_000 {
       drained += other.read(&mut room).unwrap_or(0);
     }
+    done.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(20));
     drop(writer);
-    std::thread::sleep(std::time::Duration::from_millis(30));
     drop(other);
   });
   rt.run(async move {
     let file = File::from_fd(OwnedFd::from(reader)).unwrap();
     assert_eq!(file.read(vec![0; 9]).await, (Ok(4), b"late\0\0\0\0\0".to_vec()));
     let full = File::from_fd(OwnedFd::from(full)).unwrap();
-    full.write_all(pattern(200_000)).await.0.unwrap();
+    full.write_all(pattern(1_000_000)).await.0.unwrap();
+    written.send(()).unwrap();
     assert_eq!(file.readv(vec![vec![0; 9]]).await.0, Ok(0), "nobody writes any more");
     for fd in [first, second] {
       assert_ne!(flags(fd) & libc::O_NONBLOCK, 0);
     }
   });
   feed.join().unwrap();
-  assert!(seen.borrow().polls >= 3);
+  assert!(seen.borrow().polls.load(SeqCst) >= 3);
 }
