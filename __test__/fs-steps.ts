@@ -362,7 +362,12 @@ const copying: Fields = {
   preserveTimestamps: (random) => random.chance(10),
   verbatimSymlinks: bool,
 };
-const listingFields: Fields = { encoding, withFileTypes: bool, recursive: bool };
+/** Node 20 goes on for ever in the folders of a recursive listing whose names are utf16le. */
+const nameEncoding = (random: Random) => {
+  const drawn = encoding(random);
+  return drawn === 'utf16le' ? 'latin1' : drawn;
+};
+const listingFields: Fields = { encoding: nameEncoding, withFileTypes: bool, recursive: bool };
 
 /** Node asks for both paths at once: which of two errors it gives is a race. */
 function copy(args: Arg[]): Step {
@@ -383,7 +388,10 @@ function temporary(prefix: Arg): Step {
     run: (side) =>
       outcome(side, async () => {
         try {
-          const name = await side.fs.mkdtemp(prefix(side.root) as string, 'buffer');
+          const given = prefix(side.root) as string;
+          // Node 20 writes behind the buffer of a long name that is bytes: the heap is corrupted.
+          if (String(given).length > 900) return 'too long for Node';
+          const name = await side.fs.mkdtemp(given, 'buffer');
           await theirs.rmdir(name);
           return name.subarray(0, -6);
         } catch (caught) {
