@@ -17,7 +17,7 @@ import { promiseOf } from './promise.ts';
 import { allowedNames, type CheckedOptions, checkOptions, type Options } from './setup.ts';
 import type { JoinHandle, TaskSource } from './task.ts';
 
-/** Counters of a runtime since it was made. */
+/** Counters of a runtime since it was made, as they were at the end of its last turn. */
 export interface Stats {
   turns: number;
   enters: number;
