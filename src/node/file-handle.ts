@@ -16,6 +16,7 @@ import {
   checkAborted,
   type FileOptions,
   isCount,
+  isIterable,
   letAbort,
   plainOptions,
   watched,
@@ -541,9 +542,7 @@ function isViews(buffers: unknown): boolean {
 }
 
 function isWritable(data: unknown): boolean {
-  if (typeof data === 'string' || ArrayBuffer.isView(data)) return true;
-  const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
-  return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
+  return typeof data === 'string' || ArrayBuffer.isView(data) || isIterable(data);
 }
 
 /** Whether half a byte is left over, which node refuses. */

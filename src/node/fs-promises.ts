@@ -16,6 +16,7 @@ import { nodePromises as node, nodeFs } from './builtin.ts';
 import { FileHandle } from './file-handle.ts';
 import {
   isCount,
+  isIterable,
   letAbort,
   plainFlags,
   plainMode,
@@ -131,11 +132,6 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
   } finally {
     await file.close();
   }
-}
-
-function isIterable(data: unknown): boolean {
-  const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
-  return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
 }
 
 export const writeFile = async function writeFile(path: unknown, data: unknown, options: unknown) {

@@ -81,6 +81,12 @@ export function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** Whether it brings one thing after the other: a list, a generator, a stream. */
+export function isIterable(data: unknown): boolean {
+  const source = data as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null;
+  return Boolean(source?.[Symbol.asyncIterator] ?? source?.[Symbol.iterator]);
+}
+
 /** Options of functions that read or write a whole file. */
 export interface FileOptions {
   encoding: BufferEncoding | null;
