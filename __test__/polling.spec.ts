@@ -93,22 +93,27 @@ function ticks(thread: string): number {
 }
 
 test.serial('an idle polling thread uses no CPU after its time', async (t) => {
-  const used = async (idleMs: number) => {
+  const watch = async (idleMs: number, look: (thread: string) => Promise<void>) => {
     await until(() => pollers().length === 0);
     const rt = await runtime(t, { sqpoll: { idleMs } });
     const [thread = ''] = pollers();
-    await delay(200);
-    const start = ticks(thread);
-    await delay(500);
-    const ended = ticks(thread) - start;
+    await look(thread);
     // Asleep, it still serves whoever comes.
     t.is(await rt.op.nop({ result: 1 }), 1);
     await rt.close();
-    return ended;
   };
-  const [idle, busy] = [await used(20), await used(60_000)];
-  t.true(busy > 5, `the measure sees a busy one: ${busy} ticks`);
-  t.true(idle <= 2, `${idle} ticks of 50 while it had nothing to do`);
+  // That the measure sees a busy one, however long a loaded machine takes to let it run.
+  await watch(60_000, async (thread) => {
+    const start = ticks(thread);
+    await until(() => ticks(thread) - start > 10);
+  });
+  await watch(20, async (thread) => {
+    await delay(200);
+    const start = ticks(thread);
+    await delay(500);
+    const used = ticks(thread) - start;
+    t.true(used <= 2, `${used} ticks of 50 while it had nothing to do`);
+  });
 });
 
 test.serial('paths are intact when the polling thread takes them late', async (t) => {
