@@ -42,8 +42,8 @@ export function pipe(t: ExecutionContext): number {
 }
 
 /**
- * Waits, turn by turn of the event loop, until it is true; the watchdog is ava's. Timers alone are no
- * turns: Node runs those that are due until none is, and where `done` takes longer than they do
+ * Waits, turn by turn of the event loop, until it is true; the watchdog is ava's. Timers alone are
+ * no turns: Node runs those that are due until none is, and where `done` takes longer than they do
  * (a collection of garbage), several who wait keep immediates and all input away for ever.
  */
 export async function until(done: () => boolean): Promise<void> {

@@ -21,6 +21,7 @@ import { CURSOR, Handle } from './handle.ts';
 import { Lines, type LinesOptions } from './lines.ts';
 import { FileFields, FileTransfer, FileVector } from './moves.ts';
 import { Files, type OpenOptions } from './options.ts';
+import { type Done, Quick } from './quick.ts';
 import { ReadFile } from './read.ts';
 import * as transfer from './transfer.ts';
 import { type Steps, Work } from './work.ts';
@@ -308,6 +309,13 @@ export class File {
     const op = new WriteFile(this.runtime, null, 0, 0, fd, data, flush, options);
     op.owner = this.handle;
     return this.handle.enter(op, true);
+  }
+
+  /** One transfer of at most 1 MiB with nothing but its end, for the drop-ins; -1 is the cursor. */
+  move(reads: boolean, view: ArrayBufferView, offset: number, done: Done): void {
+    const { handle } = this;
+    handle.check(reads ? 'read' : 'write');
+    handle.enter(new Quick(handle, reads, view, offset, done), offset === CURSOR);
   }
 
   private transfer(

@@ -8,6 +8,7 @@ import type { BigIntStats, ReadStream, Stats, WriteStream } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
+import type { Done } from '../fs/quick.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
@@ -21,6 +22,7 @@ import {
   plainOptions,
   watched,
 } from './plain.ts';
+import { raise } from './raise.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { readStream, webStream, writeStream } from './streams.ts';
 import { CURSOR, isLong, Line, move, placeAt } from './windows.ts';
@@ -46,6 +48,41 @@ function typeOf(fd: number): number {
   }
 }
 
+/** The end of a read or write: its promise, and what node's resolves to. */
+class Moved implements Done {
+  private readonly reads: boolean;
+  private readonly buffer: ArrayBufferView;
+  private readonly resolve: (value: Read | Written | Promise<never>) => void;
+  private readonly left: () => void;
+
+  constructor(
+    reads: boolean,
+    buffer: ArrayBufferView,
+    resolve: (value: Read | Written | Promise<never>) => void,
+    left: () => void,
+  ) {
+    this.reads = reads;
+    this.buffer = buffer;
+    this.resolve = resolve;
+    this.left = left;
+  }
+
+  moved(count: number): void {
+    const { buffer } = this;
+    this.resolve(
+      (this.reads
+        ? { __proto__: null, bytesRead: count, buffer }
+        : { __proto__: null, bytesWritten: count, buffer }) as unknown as Read,
+    );
+    this.left();
+  }
+
+  failed(error: unknown): void {
+    this.resolve(raise(error));
+    this.left();
+  }
+}
+
 /** An open file, as node:fs/promises has it. */
 export class FileHandle extends EventEmitter {
   /** Calls in flight, and the handle itself. */
@@ -60,6 +97,9 @@ export class FileHandle extends EventEmitter {
   readonly #file: File;
   readonly #inline: Inline;
   readonly #line = new Line();
+  readonly #left = () => {
+    if (--this.#refs === 0) this.#released?.();
+  };
 
   /** Waits for calls in flight. Its own, as in node: it can be handed on without the handle. */
   readonly close: () => Promise<void> = () => {
@@ -147,20 +187,9 @@ export class FileHandle extends EventEmitter {
     return at === null ? !handle.#line.busy : isCount(at) && handle.#positions(fd);
   }
 
-  async read(buffer?: unknown, offset?: unknown, length?: unknown, at?: unknown): Promise<Read> {
+  read(buffer?: unknown, offset?: unknown, length?: unknown, at?: unknown): Promise<Read> {
     if (FileHandle.#usual(this, buffer, offset, length, at)) {
-      const view = part(buffer as ArrayBufferView, offset as number, length as number);
-      const where = at === null ? undefined : { offset: at as number };
-      this.#refs++;
-      try {
-        const bytesRead = await this.#file.read(view, where);
-        return { __proto__: null, bytesRead, buffer } as unknown as Read;
-      } catch (error) {
-        if (error instanceof Error) Error.captureStackTrace(error);
-        throw error;
-      } finally {
-        if (--this.#refs === 0) this.#released?.();
-      }
+      return this.#move(true, buffer as ArrayBufferView, offset, length, at) as Promise<Read>;
     }
     const args = [buffer, offset, length, at];
     return FileHandle.#hold(this, 'read', (fd) => this.#read(fd, args));
@@ -193,47 +222,46 @@ export class FileHandle extends EventEmitter {
     return { __proto__: null, bytesRead, buffer } as unknown as Read;
   }
 
-  async write(
-    buffer?: unknown,
-    offset?: unknown,
-    length?: unknown,
-    at?: unknown,
-  ): Promise<Written> {
+  write(buffer?: unknown, offset?: unknown, length?: unknown, at?: unknown): Promise<Written> {
     if (FileHandle.#usual(this, buffer, offset, length, at)) {
-      const [from, bytes] = [offset as number, length as number];
-      this.#refs++;
-      try {
-        const bytesWritten =
-          this.#now(buffer as NodeJS.ArrayBufferView, from, bytes, at as number | null) ??
-          (await this.#file.write(
-            part(buffer as ArrayBufferView, from, bytes),
-            at === null ? undefined : { offset: at as number },
-          ));
-        return { __proto__: null, bytesWritten, buffer } as unknown as Written;
-      } catch (error) {
-        if (error instanceof Error) Error.captureStackTrace(error);
-        throw error;
-      } finally {
-        if (--this.#refs === 0) this.#released?.();
-      }
+      return this.#move(false, buffer as ArrayBufferView, offset, length, at) as Promise<Written>;
     }
     const args = [buffer, offset, length, at];
     return FileHandle.#hold(this, 'write', (fd) => this.#write(fd, args));
   }
 
-  /** A small write at once, where that waits for nothing; undefined: it takes the ring. */
-  #now(
-    buffer: NodeJS.ArrayBufferView,
-    offset: number,
-    length: number,
-    at: number | null,
-  ): number | undefined {
+  /** The common case: one promise, and one operation that knows of nothing else. */
+  #move(
+    reads: boolean,
+    buffer: ArrayBufferView,
+    offset: unknown,
+    length: unknown,
+    at: unknown,
+  ): Promise<Read | Written> {
+    const [from, bytes] = [offset as number, length as number];
+    return new Promise((resolve) => {
+      const done = new Moved(reads, buffer, resolve, this.#left);
+      this.#refs++;
+      try {
+        const written = reads
+          ? -1
+          : this.#now(buffer as Uint8Array, from, bytes, at as number | null);
+        if (written >= 0) return done.moved(written);
+        this.#file.move(reads, part(buffer, from, bytes), (at ?? CURSOR) as number, done);
+      } catch (error) {
+        done.failed(error);
+      }
+    });
+  }
+
+  /** A small write at once, where that waits for nothing; -1: it takes the ring. */
+  #now(buffer: NodeJS.ArrayBufferView, offset: number, length: number, at: number | null): number {
     const file = this.#file;
     const { fd } = file;
     // At the cursor it comes after those that are on their way.
-    if (at === null && file.moving) return undefined;
+    if (at === null && file.moving) return -1;
     const { executor } = file.runtime;
-    if (!this.#inline.allows(fd, length, executor)) return undefined;
+    if (!this.#inline.allows(fd, length, executor)) return -1;
     return this.#inline.write(fd, buffer, offset, length, at, executor);
   }
 
