@@ -12,6 +12,8 @@ import * as S from './sqe.ts';
 const DESCRIPTORS = C.BORDER_DESCRIPTORS >> 2;
 const COMPLETIONS = C.BORDER_COMPLETIONS >> 2;
 const KEPT = C.BORDER_KEPT >> 2;
+/** One that is longer goes the way of all bytes. */
+const LONGEST_TEXT = 1024;
 
 /** The low word of a 64-bit offset; -1 is the file position, or a stream. */
 export function low(offset: number | bigint): number {
@@ -34,6 +36,8 @@ export class Border {
   readonly words: Int32Array;
   private readonly inputs: Uint8Array;
   private inputsUsed = 0;
+  /** Bytes of what went last into the inputs area. */
+  inputBytes = 0;
   /** Places of kept descriptors: those below were used, and which of them are free. */
   private kept = 0;
   private readonly places: number[] = [];
@@ -130,8 +134,26 @@ export class Border {
     const end = from + bytes.length;
     if (end > C.INPUTS_BYTES) return -1;
     this.inputs.set(bytes, from);
+    this.inputBytes = bytes.length;
     // Structs of 8-byte words among them stay aligned.
     this.inputsUsed = (end + 7) & ~7;
+    return from;
+  }
+
+  /** The same for a text of ASCII with a NUL behind it. -1: it has other characters as well. */
+  text(text: string): number {
+    const { inputs } = this;
+    const from = this.inputsUsed;
+    const { length } = text;
+    if (length > LONGEST_TEXT || from + length >= C.INPUTS_BYTES) return -1;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 127) return -1;
+      inputs[from + i] = code;
+    }
+    inputs[from + length] = 0;
+    this.inputBytes = length + 1;
+    this.inputsUsed = (from + length + 8) & ~7;
     return from;
   }
 

@@ -3,6 +3,7 @@
 // Paths as the inputs area takes them.
 
 import { errnoError } from '../error.ts';
+import type { Ring } from '../ring.ts';
 
 const ENAMETOOLONG = 36;
 
@@ -16,6 +17,18 @@ export function pathBytes(path: string | Uint8Array, syscall: string): Uint8Arra
   else bytes.set(path);
   bytes[length] = 0;
   return bytes;
+}
+
+/**
+ * A checked path and its NUL in the inputs area; where. `border.inputBytes` says how long it is
+ * there. Plain text goes there without a buffer of its own.
+ */
+export function inputPath(ring: Ring, path: string | Uint8Array, syscall: string): number {
+  if (typeof path === 'string') {
+    const from = ring.border.text(path);
+    if (from >= 0) return from;
+  }
+  return ring.input(pathBytes(path, syscall));
 }
 
 /** A path as errors show it. */

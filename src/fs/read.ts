@@ -3,6 +3,7 @@
 // The whole content of a file: open, reads until one brings nothing, close. A short read is not the
 // end (/proc/self/maps comes in pieces), a size may be a lie (/proc says 0) or grow meanwhile.
 
+import { fdOf } from '../direct.ts';
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Started } from '../reactor.ts';
@@ -19,7 +20,7 @@ import {
 } from '../sqe.ts';
 import { decode } from '../statx.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
-import { pathBytes, pathText } from './path.ts';
+import { inputPath, pathText } from './path.ts';
 import { Train } from './train.ts';
 
 /**
@@ -63,6 +64,13 @@ export class ReadFile extends Composite<Buffer> {
   private readonly source: number;
   private stage: number;
   private wanted = guess.first;
+  /**
+   * It is opened into a slot of the ring's own table, which costs the kernel less than a descriptor
+   * of the process; -1: there is none, or it was not opened here.
+   */
+  private slot = -1;
+  /** Something is open in the slot. */
+  private open = false;
   /** Alone on the ring it is one submission first. */
   private train: Train | null = null;
   /** Whole pieces that came before `target`. */
@@ -93,7 +101,7 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   private get from(): number {
-    if (this.train !== null) return this.train.fd;
+    if (this.slot >= 0) return fdOf(this.slot);
     return this.fd >= 0 ? this.fd : this.source;
   }
 
@@ -101,29 +109,30 @@ export class ReadFile extends Composite<Buffer> {
     const { border } = ring;
     const { stage } = this;
     if (stage === OPENING) {
-      const input = pathBytes(this.name as string | Uint8Array, 'open');
-      const at = ring.input(input);
-      const { flags, runtime } = this;
+      const { flags } = this;
+      const at = inputPath(ring, this.name as string | Uint8Array, 'open');
+      const slot = (this.runtime as Runtime).executor.reactor.directs.borrow();
+      this.slot = slot;
       // Signals reach one ticket, and a train has three.
-      const train =
-        this.signal === null ? Train.make(this, runtime as Runtime, ring, this.wanted) : null;
-      this.train = train;
+      const alone = slot >= 0 && this.signal === null;
+      this.train = alone
+        ? Train.make(this, this.runtime as Runtime, ring, slot, this.wanted)
+        : null;
       border.start(IORING_OP_OPENAT, ticket, AT_FDCWD, NONE, 0, 0o666, 0, 0, flags, 0, 0);
-      border.extra(0, 0, at, input.length, train === null ? 0 : train.fileIndex);
-      train?.follow(ring);
+      border.extra(0, 0, at, border.inputBytes, slot + 1);
+      this.train?.follow(ring);
       return;
     }
     if (stage === SIZING) {
       this.call = 'fstat';
       // A direct descriptor has no stat: its path's is as good, for all it is used for is room.
-      const direct = this.train !== null;
-      const input = direct ? pathBytes(this.name as string | Uint8Array, 'stat') : NUL;
-      const at = ring.input(input);
+      const direct = this.slot >= 0;
+      const at = inputPath(ring, direct ? (this.name as string | Uint8Array) : '', 'stat');
       const [fd, flags] = direct ? [AT_FDCWD, 0] : [this.from, AT_EMPTY_PATH];
       this.region = ring.regions.hold(STATX_BYTES);
       const { region } = this;
       border.start(IORING_OP_STATX, ticket, fd, region, 0, STATX_TYPE_SIZE, 0, 0, flags, 0, 0);
-      border.extra(0, 0, at, input.length, 0);
+      border.extra(0, 0, at, border.inputBytes, 0);
       return;
     }
     this.call = 'read';
@@ -133,6 +142,7 @@ export class ReadFile extends Composite<Buffer> {
 
   override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
     const { train } = this;
+    if (this.stage === OPENING && this.slot >= 0) this.open = res >= 0;
     if (train === null || !train.running) return super.complete(res, flags, opened, ring);
     return train.opened(res, ring);
   }
@@ -147,10 +157,27 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   protected override closeOwn(ring: Ring): void {
-    const { train } = this;
+    const { train, slot } = this;
     this.train = null;
     train?.end(ring);
+    this.slot = -1;
+    if (slot >= 0) {
+      const { directs } = (this.runtime as Runtime).executor.reactor;
+      if (this.open) directs.close(slot);
+      else directs.giveBack(slot);
+    }
     super.closeOwn(ring);
+  }
+
+  /** The slot goes with the ring. */
+  override lost(error: unknown): void {
+    this.slot = -1;
+    super.lost(error);
+  }
+
+  override refuse(error: unknown): void {
+    this.closeOwn((this.runtime as Runtime).executor.reactor.ring as unknown as Ring);
+    super.refuse(error);
   }
 
   get abandoned(): boolean {
@@ -283,7 +310,6 @@ export class ReadFile extends Composite<Buffer> {
 }
 
 const NOTHING = Buffer.alloc(0);
-const NUL = new Uint8Array(1);
 
 function tooLarge(size: number): RangeError {
   const text = `File size (${size}) is greater than 2 GiB`;

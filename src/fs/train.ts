@@ -75,35 +75,22 @@ export class Train {
     this.bytes = bytes;
   }
 
-  /** A train, where nothing else is going on and there is a slot; `bytes`: of the first read. */
-  static make(op: Whole, runtime: Runtime, ring: Ring, bytes: number): Train | null {
+  /** A train, where nothing else is going on; `bytes`: of the first read into the slot. */
+  static make(op: Whole, runtime: Runtime, ring: Ring, slot: number, bytes: number): Train | null {
     const { border, slots, regions } = ring;
     if (slots.size > ALONE || runtime.entries < MEMBERS) return null;
     if (border.count + MEMBERS > MAX_DESCRIPTORS) return null;
     const { reactor } = runtime.executor;
-    const slot = reactor.directs.borrow();
-    if (slot < 0) return null;
     const train = new Train(op, reactor, slot, bytes);
     const held: number[] = [];
     try {
       held.push(regions.hold(bytes), regions.hold(PROOF_BYTES));
     } catch {
       for (const region of held) regions.release(region);
-      reactor.directs.giveBack(slot);
       return null; // One step at a time needs less memory.
     }
     train.regions = held;
     return train;
-  }
-
-  /** What the open says: it fills the slot, and the reads follow. */
-  get fileIndex(): number {
-    return this.slot + 1;
-  }
-
-  /** The descriptor that stands for the slot. */
-  get fd(): number {
-    return fdOf(this.slot);
   }
 
   /** Members are on their way. */
@@ -114,7 +101,8 @@ export class Train {
   /** Links the open, which was written just now, to the reads. */
   follow(ring: Ring): void {
     const { border, slots } = ring;
-    const { fd, bytes, read, proof } = this;
+    const { bytes, read, proof } = this;
+    const fd = fdOf(this.slot);
     const [first, second] = this.regions as [number, number];
     border.link(IOSQE_IO_LINK);
     read.ticket = slots.insert(read);
@@ -173,11 +161,8 @@ export class Train {
     this.regions = null;
   }
 
-  /** The slot goes back: closed, if something was opened into it. */
+  /** What it holds goes back; the slot is the whole's. */
   end(ring: Ring): void {
     this.release(ring);
-    const { directs } = this.reactor;
-    if (this.open < 0) directs.giveBack(this.slot);
-    else directs.close(this.slot);
   }
 }

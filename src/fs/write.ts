@@ -20,7 +20,7 @@ import {
   NO_REGION,
 } from '../sqe.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
-import { pathBytes, pathText } from './path.ts';
+import { inputPath, pathText } from './path.ts';
 
 const NONE = NO_REGION | 0;
 const ECANCELED = 125;
@@ -76,11 +76,10 @@ export class WriteFile extends Composite<void> {
     const fd = this.fd >= 0 ? this.fd : this.target;
     switch (this.stage) {
       case OPENING: {
-        const input = pathBytes(this.name as string | Uint8Array, 'open');
-        const at = ring.input(input);
+        const at = inputPath(ring, this.name as string | Uint8Array, 'open');
         const { flags, mode } = this;
         border.start(IORING_OP_OPENAT, ticket, AT_FDCWD, NONE, 0, mode, 0, 0, flags, 0, 0);
-        border.extra(0, 0, at, input.length, 0);
+        border.extra(0, 0, at, border.inputBytes, 0);
         return;
       }
       case WRITING: {

@@ -52,7 +52,7 @@ function ask(): Runtime | null {
  * The runtime, if its allow list lets all of these operations through: decided before the first
  * one, since a file that was made halfway cannot be made again.
  */
-export function ringFor(...names: readonly string[]): Runtime | null {
+export function ringFor(names: readonly string[]): Runtime | null {
   const runtime = backend();
   if (runtime === null || runtime.allowed === null) return runtime;
   const { allowed } = runtime;

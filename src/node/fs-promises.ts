@@ -10,6 +10,7 @@ import { File } from '../fs/file.ts';
 import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
+import { Reaction } from '../promise.ts';
 import type { Runtime } from '../runtime.ts';
 import { lacks, ringFor } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
@@ -24,6 +25,7 @@ import {
   plainPath,
   watched,
 } from './plain.ts';
+import { raise } from './raise.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 // The types go by the same names: FileHandle, FileReadResult ...
@@ -33,7 +35,8 @@ type Node = typeof node;
 
 export const constants: Node['constants'] = nodeFs.constants;
 
-const { O_RDWR } = nodeFs.constants;
+const { O_RDONLY, O_RDWR } = nodeFs.constants;
+const { isEncoding } = Buffer;
 
 /**
  * A failure: node's function where the kernel lacks the operation; else the error, with the frames
@@ -45,9 +48,14 @@ function recover<T>(error: unknown, otherwise: () => Promise<T>): Promise<T> {
   throw error;
 }
 
+/** The same at the end of a promise that is resolved to this one. */
+async function recoverLater<T>(error: unknown, otherwise: () => Promise<T>): Promise<T> {
+  return lacks(error) ? otherwise() : raise(error);
+}
+
 /** A plain path and the ring to use it on, or null. */
 function ringAt(path: string | Uint8Array | null, ...names: string[]): Runtime | null {
-  return path === null ? null : ringFor(...names);
+  return path === null ? null : ringFor(names);
 }
 
 export const open = async function open(path, flags, mode) {
@@ -80,7 +88,48 @@ async function onHandle(
 
 const HANDLE_OPS = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
 
-export const readFile = async function readFile(path: unknown, options: unknown) {
+const READ_OPS: readonly string[] = ['openat', 'read', 'statx', 'close'];
+
+/**
+ * The common case of readFile, a path and at most an encoding: one promise, settled by the last
+ * completion.
+ */
+function readWhole(
+  ring: Runtime,
+  path: string,
+  options: BufferEncoding | null | undefined,
+): Promise<Buffer | string> {
+  return new Promise((resolve) => {
+    const otherwise = () => node.readFile(path, options ?? null);
+    const failed = (error: unknown) => resolve(recoverLater(error, otherwise));
+    const done =
+      typeof options === 'string'
+        ? (buffer: Buffer) => {
+            try {
+              resolve(buffer.toString(options));
+            } catch (error) {
+              failed(error); // A string that is too long, say.
+            }
+          }
+        : resolve;
+    try {
+      new ReadFile(ring, path, O_RDONLY, -1).react(new Reaction<Buffer>(done, failed));
+    } catch (error) {
+      failed(error);
+    }
+  });
+}
+
+export const readFile = function readFile(path: unknown, options: unknown) {
+  const none = options === undefined || options === null;
+  if (typeof path === 'string' && (none || isEncoding(options as string))) {
+    const ring = plainPath(path) === null ? null : ringFor(READ_OPS);
+    if (ring !== null) return readWhole(ring, path, options as BufferEncoding | undefined);
+  }
+  return readOther(path, options);
+} as Node['readFile'];
+
+async function readOther(path: unknown, options: unknown): Promise<unknown> {
   if (path instanceof FileHandle) return onHandle(path, 'readFile', options);
   const plain = plainOptions(options);
   const flags = plain === null ? -1 : plainFlags(plain.flag || 'r', 'r');
@@ -95,7 +144,7 @@ export const readFile = async function readFile(path: unknown, options: unknown)
   } catch (error) {
     return recover(error, () => node.readFile(path as string, options as 'utf8'));
   }
-} as Node['readFile'];
+}
 
 /** writeFile and appendFile differ in one default. */
 async function put(path: unknown, data: unknown, options: unknown, flag: string): Promise<void> {

@@ -17,7 +17,7 @@ const node = process.getBuiltinModule('node:fs') as Fs;
 function over(own: Any, take: Take, needs: readonly string[]): Any {
   const made = function (this: unknown, ...args: unknown[]): unknown {
     const instead = () => Reflect.apply(own, this, args);
-    const runtime = ringFor(...needs);
+    const runtime = ringFor(needs);
     if (runtime !== null && take(runtime, args, instead)) return undefined;
     return instead();
   };
