@@ -134,6 +134,12 @@ export class Directs {
     return this.size - this.free.length;
   }
 
+  /** All slots; 0: there is no table, or not yet. */
+  get slots(): number {
+    if (this.size === 0 && !this.failed) this.try();
+    return this.size;
+  }
+
   take(runtime: Runtime): Direct {
     if (this.size === 0) this.make();
     const slot = this.free.pop();
@@ -150,14 +156,15 @@ export class Directs {
 
   /** A slot for an operation of the library that closes it itself; -1: there is none. */
   borrow(): number {
-    if (this.size === 0 && !this.failed) {
-      try {
-        this.make();
-      } catch {
-        this.failed = true; // An old kernel, or a limit: it goes without.
-      }
+    return this.slots > 0 ? (this.free.pop() ?? -1) : -1;
+  }
+
+  private try(): void {
+    try {
+      this.make();
+    } catch {
+      this.failed = true; // An old kernel, or a limit: it goes without.
     }
-    return this.free.pop() ?? -1;
   }
 
   /** Nothing was opened into it. */

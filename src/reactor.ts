@@ -5,6 +5,7 @@ import type { Take } from './border.ts';
 import * as C from './cqe.ts';
 import { Directs } from './direct.ts';
 import type { Driver, Entry } from './driver.ts';
+import { Gate } from './gate.ts';
 import { Ring } from './ring.ts';
 
 /** What the reactor needs of an operation. */
@@ -25,6 +26,8 @@ export interface Started extends Entry {
 export class Reactor {
   readonly ring: Ring<Started>;
   readonly directs: Directs;
+  /** Files that operations of the library hold open. */
+  readonly gate: Gate;
   /** Operations in flight that hold the process. */
   referenced = 0;
   /** Whether operations may hold the process at all (Runtime.unref). */
@@ -40,6 +43,7 @@ export class Reactor {
     this.ring = new Ring<Started>(driver, memoryLimit);
     this.request = request;
     this.directs = new Directs(driver, this);
+    this.gate = new Gate(() => this.directs.slots);
     this.take = (ticket, res, flags, opened) => this.complete(ticket, res, flags, opened);
   }
 

@@ -11,7 +11,7 @@ import type { Context, Poll } from '../future.ts';
 import { Op, type OpOptions } from '../op.ts';
 import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
-import type { Runtime } from '../runtime.ts';
+import { current, type Runtime } from '../runtime.ts';
 import { Lifecycle } from '../slot.ts';
 
 /** What a step says when another one follows. */
@@ -19,9 +19,9 @@ export const AGAIN = true;
 /** What the last step says. */
 export const DONE = false;
 
-/** Who is told when it ends: the file at whose cursor it works. */
+/** Who is told when it ends: the file at whose cursor it works, or the line of those that open one. */
 export interface Owner {
-  ended(op: object): void;
+  ended(op: Composite<unknown>): void;
 }
 
 /** Several operations in a row as one future. */
@@ -32,7 +32,7 @@ export abstract class Composite<T> extends Op<T> {
   private place = -1;
   /** The system call of the step that is going on, for errors. */
   protected call = 'open';
-  /** The file whose cursor it uses, and whether it still waits for that. */
+  /** The file whose cursor it uses, or the line; and whether it still waits there. */
   owner: Owner | null = null;
   queued = false;
 
@@ -54,11 +54,39 @@ export abstract class Composite<T> extends Op<T> {
     return (this.runtime as Runtime).executor.reactor;
   }
 
+  /** Whether it opens a file; one on an open file has an owner instead. */
+  protected get opens(): boolean {
+    return false;
+  }
+
   override begin(): void {
-    if (!this.queued) super.begin();
+    if (this.queued) return;
+    try {
+      if (!this.admitted()) return;
+    } catch (error) {
+      this.refuse(error); // There is no ring.
+      return;
+    }
+    super.begin();
+  }
+
+  /** Whether it may open its file now; else it waits in line. */
+  private admitted(): boolean {
+    if (!this.opens || this.owner !== null || this.lifecycle !== Lifecycle.Fresh) return true;
+    this.runtime ??= current();
+    const { gate } = this.runtime.executor.reactor;
+    const inside = gate.enter(this);
+    this.owner = gate;
+    return inside;
   }
 
   override poll(cx: Context): Poll<T> {
+    const fresh = this.lifecycle === Lifecycle.Fresh && this.opens && this.owner === null;
+    if (fresh && (this.runtime ?? cx.runtime) === cx.runtime) {
+      this.runtime = cx.runtime;
+      if (!cx.referenced) this.referenced = false;
+      this.begin();
+    }
     return this.queued && !this.settled ? this.wait(cx) : super.poll(cx);
   }
 
@@ -90,13 +118,13 @@ export abstract class Composite<T> extends Op<T> {
       return 0;
     }
     const copied = super.complete(res, flags, false, ring);
-    this.owner?.ended(this);
+    this.owner?.ended(this as Composite<unknown>);
     return copied;
   }
 
   override refuse(error: unknown): void {
     super.refuse(error);
-    this.owner?.ended(this);
+    this.owner?.ended(this as Composite<unknown>);
   }
 
   /** The descriptor is somebody else's from here on. */
@@ -121,6 +149,6 @@ export abstract class Composite<T> extends Op<T> {
   override lost(error: unknown): void {
     this.fd = -1; // Teardown has closed what was kept.
     super.lost(error);
-    this.owner?.ended(this);
+    this.owner?.ended(this as Composite<unknown>);
   }
 }

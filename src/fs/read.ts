@@ -95,6 +95,10 @@ export class ReadFile extends Composite<Buffer> {
     this.stage = path === null ? FIRST : OPENING;
   }
 
+  protected override get opens(): boolean {
+    return this.name !== null;
+  }
+
   protected override get path(): string | undefined {
     const { name } = this;
     return name !== null && (this.stage === OPENING || NAMED) ? pathText(name) : undefined;
@@ -176,7 +180,8 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   override refuse(error: unknown): void {
-    this.closeOwn((this.runtime as Runtime).executor.reactor.ring as unknown as Ring);
+    if (this.slot >= 0)
+      this.closeOwn((this.runtime as Runtime).executor.reactor.ring as unknown as Ring);
     super.refuse(error);
   }
 

@@ -18,6 +18,7 @@ import { IORING_OP_READ, IOSQE_IO_HARDLINK, IOSQE_IO_LINK } from '../sqe.ts';
 const ALONE = 2;
 const MEMBERS = 3;
 const PROOF_BYTES = 4096;
+const ECANCELED = 125;
 
 /** The operation that the train is of: the open has its ticket, until that is over. */
 interface Whole {
@@ -131,7 +132,7 @@ export class Train {
       const next = read.ticket >= 0 ? read.ticket : proof.ticket;
       op.ticket = next;
       // What starts behind a cancelled one is cancelled as well: a FIFO would keep it for ever.
-      if (op.abandoned) ring.cancel(next);
+      if (op.abandoned || read.res === -ECANCELED) ring.cancel(next);
       return 0;
     }
     op.ticket = -1;

@@ -67,6 +67,10 @@ export class WriteFile extends Composite<void> {
     this.stage = path === null ? WRITING : OPENING;
   }
 
+  protected override get opens(): boolean {
+    return this.name !== null;
+  }
+
   protected override get path(): string | undefined {
     return this.stage === OPENING && this.name !== null ? pathText(this.name) : undefined;
   }
