@@ -19,7 +19,7 @@ export const AGAIN = true;
 /** What the last step says. */
 export const DONE = false;
 
-/** Who is told when it ends: the file at whose cursor it works, or the line of those that open one. */
+/** Who is told when it ends: the file at whose cursor it works, or those who open files. */
 export interface Owner {
   ended(op: Composite<unknown>): void;
 }

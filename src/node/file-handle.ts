@@ -12,7 +12,7 @@ import type { Done } from '../fs/quick.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
-import { Inline } from './inline.ts';
+import { behind, Inline, wait } from './inline.ts';
 import {
   checkAborted,
   type FileOptions,
@@ -243,10 +243,8 @@ export class FileHandle extends EventEmitter {
       const done = new Moved(reads, buffer, resolve, this.#left);
       this.#refs++;
       try {
-        const written = reads
-          ? -1
-          : this.#now(buffer as Uint8Array, from, bytes, at as number | null);
-        if (written >= 0) return done.moved(written);
+        if (!reads && this.#now(buffer as Uint8Array, from, bytes, at as number | null, done))
+          return;
         this.#file.move(reads, part(buffer, from, bytes), (at ?? CURSOR) as number, done);
       } catch (error) {
         done.failed(error);
@@ -254,15 +252,26 @@ export class FileHandle extends EventEmitter {
     });
   }
 
-  /** A small write at once, where that waits for nothing; -1: it takes the ring. */
-  #now(buffer: NodeJS.ArrayBufferView, offset: number, length: number, at: number | null): number {
-    const file = this.#file;
+  /** A small write on this thread, where that waits for nothing. False: it takes the ring. */
+  #now(
+    view: NodeJS.ArrayBufferView,
+    offset: number,
+    length: number,
+    at: number | null,
+    done: Done,
+  ): boolean {
+    const [inline, file] = [this.#inline, this.#file];
     const { fd } = file;
     // At the cursor it comes after those that are on their way.
-    if (at === null && file.moving) return -1;
+    if ((at === null && file.moving) || !inline.takes(fd, length)) return false;
     const { executor } = file.runtime;
-    if (!this.#inline.allows(fd, length, executor)) return -1;
-    return this.#inline.write(fd, buffer, offset, length, at, executor);
+    if (executor.affords && !behind()) {
+      done.moved(inline.write(fd, view, offset, length, at, executor));
+      return true;
+    }
+    if (at === null) return false;
+    wait({ inline, file, view, offset, length, at, done });
+    return true;
   }
 
   async #write(fd: number, args: unknown[]): Promise<Written> {

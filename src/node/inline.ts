@@ -3,17 +3,27 @@
 // A buffered write on ext4 never completes inline: the ring gives it to a kernel thread, and two
 // threads wake each other for what is a copy into the page cache (kernel side 1.3 µs of 4 KiB, the
 // way there and back 20 to 60). So a small write into a file on a local disk is a plain pwrite(2)
-// while the event loop's budget lasts (I8). One that took long, since too much waits for the disk,
-// sends that file's next ones through the ring for good, and everybody's for a while.
+// while the event loop's budget lasts (I8); when it is spent, those at positions wait for the next
+// iteration. One that took long, since too much waits for the disk, sends the next ones through the
+// ring, for twice as long each time; a thousand quick ones make it forgotten. (For good was tried:
+// on a busy machine any call may be interrupted for a millisecond.)
 
-import { errnoError } from '../error.ts';
+import { setImmediate } from 'node:timers';
+import { checkView } from '../check.ts';
+import { closedError, errnoError } from '../error.ts';
 import type { Executor } from '../executor.ts';
+import type { File } from '../fs/file.ts';
+import type { Done } from '../fs/quick.ts';
 import { nodeFs } from './builtin.ts';
 
 const MOST_BYTES = 64 << 10;
 const SLOW_MS = 1;
-/** After a slow one the disk is behind: for all files. */
-const PAUSE_MS = 100;
+/** After a slow one the disk is behind: so long at first, and at the most. */
+const [PAUSE_MS, LONGEST_PAUSE_MS] = [100, 6400];
+/** Quick ones after which a slow one is the first again. */
+const FORGOTTEN = 1000;
+/** Places in front of the line that are forgotten in one go. */
+const GONE = 1024;
 
 const { O_DIRECT, O_DSYNC, O_SYNC } = nodeFs.constants;
 /** Each of these waits for the disk. */
@@ -35,6 +45,14 @@ const LOCAL: ReadonlySet<number> = new Set([
 const devices: Map<number, boolean> = new Map();
 
 let pausedUntil = 0;
+let pause = PAUSE_MS;
+let quick = 0;
+
+function tookLong(now: number): void {
+  pausedUntil = now + pause;
+  pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
+  quick = 0;
+}
 
 /** What decides for one handle. */
 export class Inline {
@@ -47,11 +65,11 @@ export class Inline {
     this.flags = flags;
   }
 
-  /** Whether a write of so many bytes may be done here and now. */
-  allows(fd: number, length: number, executor: Executor): boolean {
+  /** Whether writes of so many bytes are made on this thread. */
+  takes(fd: number, length: number): boolean {
     if (length > MOST_BYTES) return false;
     this.local ??= (this.flags & WAITS) === 0 && isLocal(fd);
-    return this.local && executor.affords && performance.now() >= pausedUntil;
+    return this.local && performance.now() >= pausedUntil;
   }
 
   /** pwrite(2), or write(2) where `at` is null. Throws node's error. */
@@ -73,11 +91,67 @@ export class Inline {
     } finally {
       const end = performance.now();
       executor.spend((end - start) * 1000);
-      if (end - start > SLOW_MS) {
-        this.local = false;
-        pausedUntil = end + PAUSE_MS;
-      }
+      if (end - start > SLOW_MS) tookLong(end);
+      else if (++quick === FORGOTTEN) pause = PAUSE_MS;
     }
+  }
+}
+
+/** A write that waits for the next iteration of the event loop. */
+export interface Later {
+  readonly inline: Inline;
+  readonly file: File;
+  readonly view: NodeJS.ArrayBufferView;
+  readonly offset: number;
+  readonly length: number;
+  readonly at: number;
+  readonly done: Done;
+}
+
+/** In the order of the calls; those before `head` are done. */
+let line: Later[] = [];
+let head = 0;
+
+/** Whether writes wait: then the next one comes behind them. */
+export const behind = (): boolean => head < line.length;
+
+/** It is made when there is a budget again. */
+export function wait(write: Later): void {
+  if (!behind()) setImmediate(goOn);
+  line.push(write);
+}
+
+function goOn(): void {
+  while (behind()) {
+    const write = line[head] as Later;
+    // A closed runtime has no budget, and no descriptor.
+    if (write.file.fd >= 0 && !write.file.runtime.executor.affords) {
+      setImmediate(goOn);
+      return;
+    }
+    head++;
+    if (head === line.length || head === GONE) {
+      line = line.slice(head);
+      head = 0;
+    }
+    make(write);
+  }
+}
+
+function make({ inline, file, view, offset, length, at, done }: Later): void {
+  try {
+    const { fd } = file;
+    if (fd < 0) throw closedError();
+    checkView('buffer', view); // It may be gone since the call.
+    // The disk may have fallen behind meanwhile.
+    if (inline.takes(fd, length)) {
+      done.moved(inline.write(fd, view, offset, length, at, file.runtime.executor));
+    } else {
+      const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, length);
+      file.move(false, bytes, at, done);
+    }
+  } catch (error) {
+    done.failed(error);
   }
 }
 

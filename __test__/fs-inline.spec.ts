@@ -1,0 +1,90 @@
+// PAIR: only-typescript fs-inline.spec.ts -- Rust programs call pwrite(2) themselves if they like
+//
+// Small writes that are made on this thread, within the event loop's budget or a later iteration.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
+import test from 'ava';
+import { open } from '../src/node/fs-promises.ts';
+import { descriptors, failure, folder, many } from './support.ts';
+
+const BLOCK = 4096;
+const block = (i: number) => Buffer.alloc(BLOCK, 1 + (i % 250));
+
+test.serial('writes beyond the budget are all made, each at its place', async (t) => {
+  const path = join(folder(t), 'file');
+  const handle = await open(path, 'w');
+  const count = many(2000);
+  const results = await Promise.all(
+    Array.from({ length: count }, (_, i) => handle.write(block(i), 0, BLOCK, i * BLOCK)),
+  );
+  t.true(results.every(({ bytesWritten }) => bytesWritten === BLOCK));
+  await handle.close();
+  const found = readFileSync(path);
+  t.is(found.length, count * BLOCK);
+  for (let i = 0; i < count; i++) {
+    if (!found.subarray(i * BLOCK, (i + 1) * BLOCK).equals(block(i))) t.fail(`block ${i}`);
+  }
+});
+
+test.serial('a close waits for writes that wait for their iteration', async (t) => {
+  const path = join(folder(t), 'file');
+  const handle = await open(path, 'w');
+  const before = descriptors();
+  const writes = Array.from({ length: 1000 }, (_, i) =>
+    handle.write(block(i), 0, BLOCK, i * BLOCK),
+  );
+  await handle.close();
+  t.is((await Promise.all(writes)).length, 1000);
+  t.is(readFileSync(path).length, 1000 * BLOCK);
+  t.is(descriptors(), before - 1);
+  t.is((await failure(handle.write(block(0), 0, BLOCK, 0))).code, 'EBADF');
+});
+
+test.serial('the event loop turns while many small writes are made', async (t) => {
+  const handle = await open(join(folder(t), 'file'), 'w');
+  let turns = 0;
+  let ended = false;
+  const count = async () => {
+    while (!ended) {
+      await immediate();
+      turns++;
+    }
+  };
+  const counting = count();
+  const loop = async (l: number) => {
+    for (let i = 0; i < 200; i++) await handle.write(block(i), 0, BLOCK, l * BLOCK);
+  };
+  await Promise.all(Array.from({ length: 16 }, (_, l) => loop(l)));
+  ended = true;
+  await counting;
+  await handle.close();
+  // 3,200 writes of some microseconds, half a millisecond an iteration.
+  t.true(turns >= 5, `${turns} iterations`);
+});
+
+test.serial(
+  'a buffer that is gone when its turn comes is an error, the rest is written',
+  async (t) => {
+    const path = join(folder(t), 'file');
+    const handle = await open(path, 'w');
+    const writes = Array.from({ length: 800 }, (_, i) =>
+      handle.write(block(i), 0, BLOCK, i * BLOCK),
+    );
+    const gone = new Uint8Array(BLOCK).fill(251);
+    const outcome = handle.write(gone, 0, BLOCK, 800 * BLOCK).then(
+      () => 'written',
+      (error) => error.code,
+    );
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    await Promise.all(writes);
+    const ended = await outcome;
+    await handle.close();
+    const found = readFileSync(path);
+    for (let i = 0; i < 800; i++) t.is(found[i * BLOCK], block(i)[0]);
+    // Where the ring takes it, the bytes were copied at the call.
+    if (ended === 'written') t.true(found.subarray(800 * BLOCK).equals(Buffer.alloc(BLOCK, 251)));
+    else t.deepEqual([ended, found.length], ['ERR_RINGCORE_BUFFER_DETACHED', 800 * BLOCK]);
+  },
+);
