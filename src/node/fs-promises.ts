@@ -92,30 +92,50 @@ const READ_OPS: readonly string[] = ['openat', 'read', 'statx', 'close'];
 
 /**
  * The common case of readFile, a path and at most an encoding: one promise, settled by the last
- * completion.
+ * completion. One object knows the rest, instead of a closure for each way to end.
  */
+class Whole extends Reaction<Buffer> {
+  private readonly path: string;
+  private readonly encoding: BufferEncoding | null;
+  private readonly resolve: (value: Buffer | string | Promise<Buffer | string>) => void;
+
+  constructor(path: string, encoding: BufferEncoding | null, resolve: Whole['resolve']) {
+    super(unused, unused);
+    this.path = path;
+    this.encoding = encoding;
+    this.resolve = resolve;
+  }
+
+  override run(failed: boolean, value: unknown): void {
+    if (failed) return this.failed(value);
+    const { encoding } = this;
+    if (encoding === null) return this.resolve(value as Buffer);
+    try {
+      this.resolve((value as Buffer).toString(encoding));
+    } catch (error) {
+      this.failed(error); // A string that is too long, say.
+    }
+  }
+
+  failed(error: unknown): void {
+    const { path, encoding } = this;
+    this.resolve(recoverLater(error, () => node.readFile(path, encoding)));
+  }
+}
+
+function unused(): void {}
+
 function readWhole(
   ring: Runtime,
   path: string,
-  options: BufferEncoding | null | undefined,
+  encoding: BufferEncoding | null,
 ): Promise<Buffer | string> {
   return new Promise((resolve) => {
-    const otherwise = () => node.readFile(path, options ?? null);
-    const failed = (error: unknown) => resolve(recoverLater(error, otherwise));
-    const done =
-      typeof options === 'string'
-        ? (buffer: Buffer) => {
-            try {
-              resolve(buffer.toString(options));
-            } catch (error) {
-              failed(error); // A string that is too long, say.
-            }
-          }
-        : resolve;
+    const whole = new Whole(path, encoding, resolve);
     try {
-      new ReadFile(ring, path, O_RDONLY, -1).react(new Reaction<Buffer>(done, failed));
+      new ReadFile(ring, path, O_RDONLY, -1).react(whole);
     } catch (error) {
-      failed(error);
+      whole.failed(error);
     }
   });
 }
@@ -124,7 +144,8 @@ export const readFile = function readFile(path: unknown, options: unknown) {
   const none = options === undefined || options === null;
   if (typeof path === 'string' && (none || isEncoding(options as string))) {
     const ring = plainPath(path) === null ? null : ringFor(READ_OPS);
-    if (ring !== null) return readWhole(ring, path, options as BufferEncoding | undefined);
+    if (ring !== null)
+      return readWhole(ring, path, (options as BufferEncoding | undefined) ?? null);
   }
   return readOther(path, options);
 } as Node['readFile'];
