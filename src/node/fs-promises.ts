@@ -107,11 +107,11 @@ class Whole extends Reaction<Buffer> {
   }
 
   override run(failed: boolean, value: unknown): void {
-    if (failed) return this.failed(value);
     const { encoding } = this;
-    if (encoding === null) return this.resolve(value as Buffer);
     try {
-      this.resolve((value as Buffer).toString(encoding));
+      if (failed) this.failed(value);
+      else if (encoding === null) this.resolve(value as Buffer);
+      else this.resolve((value as Buffer).toString(encoding));
     } catch (error) {
       this.failed(error); // A string that is too long, say.
     }
