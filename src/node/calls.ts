@@ -13,7 +13,7 @@ import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { behind, between, inOrder, last } from './order.ts';
-import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { plainBigint, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
@@ -95,7 +95,6 @@ const readFile: Take = (runtime, [path, second, third], instead) => {
   const options = fileOptions(second);
   const name = isFd(path) ? null : plainPath(path);
   if (options === null || (name === null && !isFd(path)) || !isCallback(callback)) return false;
-  if ((second as { buffer?: unknown } | null)?.buffer !== undefined) return false;
   const flags = plainFlags(options.flag, 'r');
   if (flags < 0) return false;
   const { encoding, signal } = options;
@@ -130,21 +129,10 @@ function writes(flag: 'w' | 'a'): Take {
 const show = (bigint: boolean) => (stats: Statx | Statx<bigint>) =>
   bigint ? bigIntStatsOf(stats as Statx<bigint>) : statsOf(stats as Statx);
 
-/** Whether the options of stat, lstat and fstat ask for bigints; null: they ask for more. */
-function asksBigInt(options: unknown): boolean | null {
-  if (options === undefined || typeof options === 'function') return false;
-  // Some versions of Node fail at null, others take it for nothing.
-  if (typeof options !== 'object' || options === null) return null;
-  const { bigint } = options as Record<string, unknown>;
-  const more = ['encoding', 'signal', 'throwIfNoEntry'];
-  if (more.some((name) => (options as Record<string, unknown>)[name] !== undefined)) return null;
-  return bigint === undefined || typeof bigint === 'boolean' ? bigint === true : null;
-}
-
 function stats(flags: number): Take {
   return (runtime, [path, second, third], instead) => {
     const callback = isCallback(second) ? second : third;
-    const bigint = asksBigInt(second);
+    const bigint = isCallback(second) ? false : plainBigint(second);
     const name = plainPath(path);
     if (bigint === null || name === null || !isCallback(callback)) return false;
     const op = statx(runtime, AT_FDCWD, name, flags, bigint);
@@ -155,7 +143,7 @@ function stats(flags: number): Take {
 
 const fstat: Take = (runtime, [fd, second, third], instead) => {
   const callback = isCallback(second) ? second : third;
-  const bigint = asksBigInt(second);
+  const bigint = isCallback(second) ? false : plainBigint(second);
   if (bigint === null || !isFd(fd) || !isCallback(callback)) return false;
   const call = new Call(callback, instead);
   between(fd, (ended) => {

@@ -18,6 +18,7 @@ import {
   isCount,
   isIterable,
   letAbort,
+  plainBigint,
   plainFlags,
   plainMode,
   plainOptions,
@@ -143,14 +144,6 @@ export const appendFile = async function appendFile(path: unknown, data: unknown
   if (path instanceof FileHandle) return onHandle(path, 'appendFile', data, opts);
   return put(path, data, opts, 'a');
 } as Node['appendFile'];
-
-/** Options of stat that the ring serves: `bigint`, or nothing. */
-function plainBigint(options: unknown): boolean | null {
-  if (options === undefined) return false;
-  if (typeof options !== 'object' || options === null) return null;
-  const { bigint = false, ...others } = options as { bigint?: unknown };
-  return typeof bigint === 'boolean' && Object.keys(others).length === 0 ? bigint : null;
-}
 
 async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat') {
   const name = plainPath(path);

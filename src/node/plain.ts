@@ -104,6 +104,20 @@ const NO_OPTIONS: FileOptions = {
   signal: undefined,
 };
 
+const FILE_OPTIONS: ReadonlySet<string> = new Set(Object.keys(NO_OPTIONS));
+
+/**
+ * Whether it sets more than these, which a younger Node may know of (`buffer` of readFile), or is
+ * of a kind that one may refuse. What is inherited counts, as it does to node.
+ */
+function setsMore(options: object, known: ReadonlySet<string>): boolean {
+  if (Array.isArray(options) || ArrayBuffer.isView(options)) return true;
+  for (const name in options) {
+    if (!known.has(name) && (options as Record<string, unknown>)[name] !== undefined) return true;
+  }
+  return false;
+}
+
 /** Options as node takes them: an encoding, an object, or nothing. null: not plain. */
 export function plainOptions(options: unknown): FileOptions | null {
   if (options === undefined || options === null) return NO_OPTIONS;
@@ -115,7 +129,19 @@ export function plainOptions(options: unknown): FileOptions | null {
   if (encoding !== undefined && encoding !== null && !Buffer.isEncoding(encoding)) return null;
   if (signal !== undefined && !(signal instanceof AbortSignal)) return null;
   if (flush !== undefined && flush !== null && typeof flush !== 'boolean') return null;
+  if (setsMore(options, FILE_OPTIONS)) return null;
   return { encoding: encoding ?? null, flag, mode, flush: flush ?? false, signal };
+}
+
+const STAT_OPTIONS: ReadonlySet<string> = new Set(['bigint']);
+
+/** Whether the options of stat ask for bigints. null: not plain. */
+export function plainBigint(options: unknown): boolean | null {
+  if (options === undefined) return false;
+  if (typeof options !== 'object' || options === null) return null;
+  const { bigint } = options as { bigint?: unknown };
+  if (bigint !== undefined && typeof bigint !== 'boolean') return null;
+  return setsMore(options, STAT_OPTIONS) ? null : bigint === true;
 }
 
 /** The signal for operations of the ring. What only stands for one is looked at, no more. */
