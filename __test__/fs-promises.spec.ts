@@ -315,3 +315,23 @@ test.serial('the stack of a failure names the functions that waited for it', asy
     t.regex(stack ?? '', /at async theNamedCaller[\s\S]*at async whoeverCalledIt/, name);
   }
 });
+
+test.serial('what the given iterable throws stays as it is, with its own frames', async (t) => {
+  const [{ root }] = sides(t);
+  async function* itsOwnGenerator(error: () => unknown) {
+    yield 'text';
+    throw error();
+  }
+  const handle = await ours.open(`${root}/a`, 'w');
+  for (const error of [() => new Error('mine'), () => Object.freeze(new Error('mine'))]) {
+    for (const write of [
+      () => handle.writeFile(itsOwnGenerator(error)),
+      () => ours.writeFile(`${root}/a`, itsOwnGenerator(error)),
+    ]) {
+      const { message, stack } = await failure(write());
+      t.is(message, 'mine');
+      t.regex(stack ?? '', /itsOwnGenerator/);
+    }
+  }
+  await handle.close();
+});

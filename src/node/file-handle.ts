@@ -9,7 +9,7 @@ import { createInterface, type Interface } from 'node:readline';
 import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
-import { lacks } from './backend.ts';
+import { lacks, withFrames } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
 import { Inline } from './inline.ts';
 import {
@@ -102,8 +102,7 @@ export class FileHandle extends EventEmitter {
     try {
       return await work(fd);
     } catch (error) {
-      if (error instanceof Error) Error.captureStackTrace(error);
-      throw error;
+      throw withFrames(error);
     } finally {
       if (--handle.#refs === 0) handle.#released?.();
     }
@@ -159,8 +158,7 @@ export class FileHandle extends EventEmitter {
         const bytesRead = await this.#file.read(view, where);
         return { __proto__: null, bytesRead, buffer } as unknown as Read;
       } catch (error) {
-        if (error instanceof Error) Error.captureStackTrace(error);
-        throw error;
+        throw withFrames(error);
       } finally {
         if (--this.#refs === 0) this.#released?.();
       }
@@ -216,8 +214,7 @@ export class FileHandle extends EventEmitter {
           ));
         return { __proto__: null, bytesWritten, buffer } as unknown as Written;
       } catch (error) {
-        if (error instanceof Error) Error.captureStackTrace(error);
-        throw error;
+        throw withFrames(error);
       } finally {
         if (--this.#refs === 0) this.#released?.();
       }

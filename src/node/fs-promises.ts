@@ -11,7 +11,7 @@ import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
-import { lacks, ringFor } from './backend.ts';
+import { lacks, ringFor, withFrames } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
 import { FileHandle } from './file-handle.ts';
 import {
@@ -42,8 +42,7 @@ const { O_RDWR } = nodeFs.constants;
  */
 function recover<T>(error: unknown, otherwise: () => Promise<T>): Promise<T> {
   if (lacks(error)) return otherwise();
-  if (error instanceof Error) Error.captureStackTrace(error, recover);
-  throw error;
+  throw withFrames(error);
 }
 
 /** A plain path and the ring to use it on, or null. */
