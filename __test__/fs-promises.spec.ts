@@ -23,7 +23,7 @@ import {
   tree,
 } from './fs-sides.ts';
 import { askForBigInts, CALLS, type Make, METHODS, noOracle, VALUES } from './fs-values.ts';
-import { descriptors, failure, folder } from './support.ts';
+import { child, descriptors, failure, folder } from './support.ts';
 
 type Loose = Record<string, (...args: unknown[]) => unknown>;
 /** The ring has descriptors of its own, from the first call on. */
@@ -334,4 +334,20 @@ test.serial('what the given iterable throws stays as it is, with its own frames'
     }
   }
   await handle.close();
+});
+
+test.serial('a handle does all that it can, whatever the allow list lets through', async (t) => {
+  const module = JSON.stringify(new URL('../src/node/fs-promises.ts', import.meta.url).href);
+  const path = join(folder(t), 'a');
+  const needs = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
+  const source = `
+    const fs = await import(${module});
+    ringcore.Runtime.init({ allow: ${JSON.stringify(['nop', ...needs])} });
+    const handle = await fs.open(${JSON.stringify(path)}, 'w+');
+    await handle.writeFile('content');
+    await handle.truncate(2);
+    console.log((await handle.stat()).size);
+    await handle.close();`;
+  const { stdout, stderr } = await child(source);
+  t.deepEqual([stdout, stderr], ['2\n', '']);
 });

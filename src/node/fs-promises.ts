@@ -78,7 +78,17 @@ async function onHandle(
   return call(node, gone, ...args);
 }
 
-const HANDLE_OPS = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
+const HANDLE_OPS = [
+  'openat',
+  'read',
+  'write',
+  'readv',
+  'writev',
+  'fsync',
+  'ftruncate',
+  'statx',
+  'close',
+];
 
 export const readFile = async function readFile(path: unknown, options: unknown) {
   if (path instanceof FileHandle) return onHandle(path, 'readFile', options);
