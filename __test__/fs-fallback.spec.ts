@@ -235,6 +235,12 @@ test.serial('forgotten handles are closed, and that is said once', async (t) => 
   );
 });
 
+test.serial("the end of a worker closes no number that is another thread's", async (t) => {
+  // Said on standard error: what fs.closeSync has closed and fs.open had not opened.
+  const found = await report<{ fds: number; lost: number[] }>(t, 'fs-numbers.mjs');
+  t.deepEqual(found, { fds: 3, lost: [] });
+});
+
 const SUITE = ['fs-promises', 'fs-hard', 'fs-fuzz'].map((name) => `__test__/${name}.spec.ts`);
 
 for (const name of ['EPERM'] as const) {

@@ -2,6 +2,7 @@
 // only when its arguments are plainly well-formed. Anything else is node's own function's, which
 // raises its own error, synchronously where it does so.
 
+import { isMainThread } from 'node:worker_threads';
 import { constants } from '../constants.ts';
 import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
@@ -40,7 +41,15 @@ function onPaths(
   };
 }
 
+/**
+ * In a worker Node keeps a list of what its fs.open and fs.openSync have opened and its fs.close
+ * and fs.closeSync have not closed, and closes that at the worker's end: by then the number may be
+ * another thread's. So both ends of a descriptor are node's there.
+ */
+const LISTED = !isMainThread;
+
 const open: Take = (runtime, args, instead) => {
+  if (LISTED) return false;
   const [path, second, third, fourth] = args;
   const short = args.length < 3;
   const flags = plainFlags(short ? undefined : second, 'r');
@@ -56,7 +65,11 @@ const close: Take = (runtime, [fd, given], instead) => {
   const callback = given === undefined ? rethrow : given;
   if (!isFd(fd) || !isCallback(callback)) return false;
   const call = new Call(callback, instead);
-  last(fd, () => call.take(runtime.op.close(fd)));
+  last(fd, () => {
+    // The runtime may end while others are on their way: the descriptor is open all the same.
+    if (LISTED || runtime.ended) call.hand();
+    else call.take(runtime.op.close(fd));
+  });
   return true;
 };
 
