@@ -304,15 +304,21 @@ const FAILING: Record<string, (fs: typeof theirs, root: string) => Promise<unkno
 
 test.serial('the stack of a failure names the functions that waited for it', async (t) => {
   const [{ root }] = sides(t);
+  const named = /at async theNamedCaller[\s\S]*at async whoeverCalledIt/;
   for (const [name, call] of Object.entries(FAILING)) {
-    async function theNamedCaller() {
-      await call(ours, root);
-    }
-    async function whoeverCalledIt() {
-      await theNamedCaller();
-    }
-    const { stack } = await failure(whoeverCalledIt());
-    t.regex(stack ?? '', /at async theNamedCaller[\s\S]*at async whoeverCalledIt/, name);
+    const stackOf = async (fs: typeof theirs) => {
+      async function theNamedCaller() {
+        await call(fs, root);
+      }
+      async function whoeverCalledIt() {
+        await theNamedCaller();
+      }
+      return (await failure(whoeverCalledIt())).stack ?? '';
+    };
+    const stack = await stackOf(ours);
+    // Node 26 has no such frames in its readFile and writeFile.
+    if (expected === 'node' && !named.test(await stackOf(theirs))) t.notRegex(stack, named, name);
+    else t.regex(stack, named, name);
   }
 });
 
