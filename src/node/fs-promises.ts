@@ -31,6 +31,8 @@ import { bigIntStatsOf, statsOf } from './stats.ts';
 export type * from 'node:fs/promises';
 
 type Node = typeof node;
+/** The type of a name that older types of Node do not know. */
+type Younger<Name extends string> = Name extends keyof Node ? Node[Name] : undefined;
 
 export const constants: Node['constants'] = nodeFs.constants;
 
@@ -278,12 +280,12 @@ export const chmod: Node['chmod'] = node.chmod;
 export const chown: Node['chown'] = node.chown;
 export const copyFile: Node['copyFile'] = node.copyFile;
 export const cp: Node['cp'] = node.cp;
-export const glob: Node['glob'] = node.glob;
+export const glob: Younger<'glob'> = node.glob;
 export const lchmod: Node['lchmod'] = node.lchmod;
 export const lchown: Node['lchown'] = node.lchown;
 export const lutimes: Node['lutimes'] = node.lutimes;
 export const mkdtemp: Node['mkdtemp'] = node.mkdtemp;
-export const mkdtempDisposable: Node['mkdtempDisposable'] = node.mkdtempDisposable;
+export const mkdtempDisposable: Younger<'mkdtempDisposable'> = node.mkdtempDisposable;
 export const opendir: Node['opendir'] = node.opendir;
 export const readdir: Node['readdir'] = node.readdir;
 export const readlink: Node['readlink'] = node.readlink;
