@@ -243,6 +243,19 @@ test.serial("the end of a worker closes no number that is another thread's", asy
   t.deepEqual(found, { fds: 3, lost: [] });
 });
 
+test.serial('handles iterate where those of Node do', async (t) => {
+  const flag = '--experimental-stream-iter';
+  const has = process.allowedNodeEnvironmentFlags.has(flag);
+  for (const node of has ? [[], [flag]] : [[]]) {
+    const how = { node, stderr: /ExperimentalWarning|^$/ };
+    type Found = Record<string, Record<string, unknown>>;
+    const found = await report<Found>(t, 'fs-iterates.mjs', [folder(t)], how);
+    t.is(found.node?.part, node.length > 0 ? 'text so' : 'absent');
+    t.deepEqual(found.ours, found.node);
+    t.deepEqual([found['ours open'], found['node open']], [[], []]);
+  }
+});
+
 const SUITE = ['fs-promises', 'fs-hard', 'fs-fuzz'].map((name) => `__test__/${name}.spec.ts`);
 
 for (const name of ['EPERM'] as const) {

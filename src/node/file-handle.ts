@@ -23,13 +23,14 @@ import {
   plainOptions,
   watched,
 } from './plain.ts';
-import { standIn } from './stand-in.ts';
+import { learnToIterate, standIn } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { readStream, webStream, writeStream } from './streams.ts';
 import { CURSOR, isLong, Line, move, placeAt } from './windows.ts';
 
 type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
 type Written = { bytesWritten: number; buffer: unknown };
+type Iterating = { fd: number; close(): Promise<void> };
 type Callback = (error: Error | null, result?: unknown) => void;
 
 const DEFAULT_BYTES = 16384;
@@ -63,6 +64,8 @@ export class FileHandle extends EventEmitter {
   readonly #file: File;
   readonly #inline: Inline;
   readonly #line = new Line();
+  /** A handle of node's on the same descriptor, which iterates; while it does, a close waits. */
+  #iterating: Iterating | null = null;
 
   /** Waits for calls in flight. Its own, as in node: it can be handed on without the handle. */
   readonly close: () => Promise<void> = () => {
@@ -478,7 +481,23 @@ export class FileHandle extends EventEmitter {
     return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   }
 
+  /** Node's experimental methods, where this process has them. */
+  static iterates(): Promise<void> {
+    return learnToIterate(FileHandle.prototype, (on, wrap) => {
+      const handle = on as FileHandle;
+      const { fd } = handle;
+      if (handle.#closing && fd >= 0) throw invalidState('The FileHandle is closing');
+      if (handle.#locked) throw invalidState('The FileHandle is locked');
+      const close = async () => {
+        if (!handle.#closing) await handle.close();
+      };
+      handle.#iterating ??= wrap(fd, close) as unknown as Iterating;
+      return handle.#iterating as never;
+    });
+  }
+
   async #end(): Promise<void> {
+    if (this.#iterating !== null && this.#iterating.fd >= 0) await this.#iterating.close();
     if (--this.#refs > 0) {
       await new Promise<void>((resolve) => {
         this.#released = resolve;

@@ -25,6 +25,7 @@ import {
   plainPath,
   watched,
 } from './plain.ts';
+import { knowsIteration } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 // The types go by the same names: FileHandle, FileReadResult ...
@@ -59,6 +60,7 @@ export const open = async function open(path, flags, mode) {
   const ring = bits < 0 || permissions < 0 ? null : ringAt(name, ...HANDLE_OPS);
   if (ring === null) return node.open(path, flags, mode);
   try {
+    if (!knowsIteration) await FileHandle.iterates();
     const fd = await ring.op.openat(AT_FDCWD, name as string, bits, permissions);
     return new FileHandle(new File(ring, fd), bits);
   } catch (error) {
