@@ -212,8 +212,8 @@ for (const kind of [
     t.is(after.rings, before.rings);
     t.is(after.parkers, before.parkers);
     const grown = after.resident - before.resident;
-    // The heap itself grows by some 7 MiB; 3 KB an operation would be 30.
-    t.true(grown <= 16, `${grown} MiB more are resident`);
+    // The heap itself grows by 7 MiB, at times by 17; 3 KB an operation would be 30.
+    t.true(grown <= 24, `${grown} MiB more are resident`);
   });
 }
 
