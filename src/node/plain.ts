@@ -9,6 +9,7 @@ import { nodeFs } from './builtin.ts';
 
 const { constants } = nodeFs;
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
+const { O_NONBLOCK } = constants;
 
 /** Longer than any path: which of two is wrong first is the kernel's to say, and node's. */
 function isLong(path: string): boolean {
@@ -63,7 +64,11 @@ const FLAGS: ReadonlyMap<unknown, number> = new Map<unknown, number>(
 /** Flags of open(2), or -1. */
 export function plainFlags(flags: unknown, otherwise: string): number {
   if (flags === undefined || flags === null) return FLAGS.get(otherwise) as number;
-  if (typeof flags === 'number') return isCount(flags) && flags <= 0x7fffffff ? flags : -1;
+  if (typeof flags === 'number') {
+    // What must not wait answers EAGAIN to node; the ring waits for it all the same.
+    if ((flags & O_NONBLOCK) !== 0) return -1;
+    return isCount(flags) && flags <= 0x7fffffff ? flags : -1;
+  }
   return FLAGS.get(flags) ?? -1;
 }
 
