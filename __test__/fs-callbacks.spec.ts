@@ -505,6 +505,26 @@ test("what the allow list lacks is node's as a whole", async (t) => {
   t.deepEqual([stdout, stderr], ['[true,false,false,0]\n', '']);
 });
 
+test('a runtime that is closed meanwhile leaves no descriptor open', async (t) => {
+  const path = join(folder(t), 'a');
+  const source = `
+    import { promisify } from 'node:util';
+    import fs from ${MODULE};
+    import { existing } from ${RUNTIME};
+    const path = ${JSON.stringify(path)};
+    fs.writeFileSync(path, Buffer.alloc(8 << 20));
+    const fd = await promisify(fs.open)(path, 'r');
+    // The close waits for the reads before it, which the end of the runtime cuts.
+    const reads = [0, 1, 2].map(() => promisify(fs.readFile)(fd).catch((error) => error.code));
+    const closed = promisify(fs.close)(fd);
+    await existing().close();
+    await closed;
+    console.log((await Promise.all(reads)).includes('ERR_RINGCORE_CLOSED'));
+    console.log(await promisify(fs.fstat)(fd).catch((error) => error.code));`;
+  const { stdout, stderr } = await child(source);
+  t.deepEqual([stdout, stderr], ['true\nEBADF\n', '']);
+});
+
 test("what the kernel lacks is done by node's function, in the caller's context", async (t) => {
   const store = new AsyncLocalStorage<string>();
   const said: unknown[] = [];

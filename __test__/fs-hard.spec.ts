@@ -225,6 +225,18 @@ test.serial('a FIFO is read to its end and written whole', async (t) => {
   }
 });
 
+test.serial('a FIFO that must not wait says EAGAIN, empty and full', async (t) => {
+  const flags = constants.O_RDWR | constants.O_NONBLOCK;
+  const ask: Ask = (fs, root) =>
+    withFile(fs, `${root}/fifo`, flags, async (handle) => [
+      await ended(handle.read(Buffer.alloc(4))),
+      await ended(handle.readFile()),
+      await ended(handle.writeFile(pattern(200_000))),
+      await ended(fs.writeFile(`${root}/fifo`, 'more', { flag: flags as unknown as string })),
+    ]);
+  t.is((await same(t, ask, fifo)).split('EAGAIN').length - 1, 4);
+});
+
 test.serial('a position in a FIFO is refused as by Node, none is not', async (t) => {
   const ask: Ask = async (fs, root) =>
     // Both ends in one descriptor: nothing waits for the other side.

@@ -23,7 +23,7 @@ import {
   tree,
 } from './fs-sides.ts';
 import { askForBigInts, CALLS, type Make, METHODS, noOracle, VALUES } from './fs-values.ts';
-import { descriptors, failure, folder } from './support.ts';
+import { child, descriptors, failure, folder, until } from './support.ts';
 
 type Loose = Record<string, (...args: unknown[]) => unknown>;
 /** The ring has descriptors of its own, from the first call on. */
@@ -236,15 +236,18 @@ for (const [name, calls] of Object.entries(CALLS)) {
   });
 }
 
-/** Handles of Node's that stay open: it throws when a stream of theirs could not be made. */
-let lost = 0;
+/**
+ * Handles of Node's that stay open: it throws when a stream of theirs could not be made. They are
+ * kept: from Node 25 on the garbage collector throws for one that it closes.
+ */
+const lost: FileHandle[] = [];
 
 async function closed(handle: FileHandle): Promise<void> {
   try {
     await handle.close();
   } catch (error) {
     if (!(error instanceof TypeError) || handle instanceof Own) throw error;
-    lost++;
+    lost.push(handle);
   }
 }
 
@@ -267,9 +270,11 @@ async function methods(t: ExecutionContext, name: string, state: 'open' | 'close
 for (const name of Object.keys(METHODS)) {
   test.serial(`FileHandle.${name} takes and refuses arguments as Node's own does`, async (t) => {
     const before = descriptors();
-    lost = 0;
+    const already = lost.length;
     await methods(t, name, 'open');
-    t.true(descriptors() - before <= lost, 'nothing of ours stays open');
+    // A second close() of Node's handle does not wait for the first, which a stream has called.
+    await until(() => descriptors() - before <= lost.length - already);
+    t.true(descriptors() - before <= lost.length - already, 'nothing of ours stays open');
   });
   test.serial(`FileHandle.${name} of a closed handle ends as Node's own does`, async (t) => {
     await methods(t, name, 'closed');
@@ -301,14 +306,56 @@ const FAILING: Record<string, (fs: typeof theirs, root: string) => Promise<unkno
 
 test.serial('the stack of a failure names the functions that waited for it', async (t) => {
   const [{ root }] = sides(t);
+  const named = /at async theNamedCaller[\s\S]*at async whoeverCalledIt/;
   for (const [name, call] of Object.entries(FAILING)) {
-    async function theNamedCaller() {
-      await call(ours, root);
-    }
-    async function whoeverCalledIt() {
-      await theNamedCaller();
-    }
-    const { stack } = await failure(whoeverCalledIt());
-    t.regex(stack ?? '', /at async theNamedCaller[\s\S]*at async whoeverCalledIt/, name);
+    const stackOf = async (fs: typeof theirs) => {
+      async function theNamedCaller() {
+        await call(fs, root);
+      }
+      async function whoeverCalledIt() {
+        await theNamedCaller();
+      }
+      return (await failure(whoeverCalledIt())).stack ?? '';
+    };
+    const stack = await stackOf(ours);
+    // Node 26 has no such frames in its readFile and writeFile.
+    if (expected === 'node' && !named.test(await stackOf(theirs))) t.notRegex(stack, named, name);
+    else t.regex(stack, named, name);
   }
+});
+
+test.serial('what the given iterable throws stays as it is, with its own frames', async (t) => {
+  const [{ root }] = sides(t);
+  async function* itsOwnGenerator(error: () => unknown) {
+    yield 'text';
+    throw error();
+  }
+  const handle = await ours.open(`${root}/a`, 'w');
+  for (const error of [() => new Error('mine'), () => Object.freeze(new Error('mine'))]) {
+    for (const write of [
+      () => handle.writeFile(itsOwnGenerator(error)),
+      () => ours.writeFile(`${root}/a`, itsOwnGenerator(error)),
+    ]) {
+      const { message, stack } = await failure(write());
+      t.is(message, 'mine');
+      t.regex(stack ?? '', /itsOwnGenerator/);
+    }
+  }
+  await handle.close();
+});
+
+test.serial('a handle does all that it can, whatever the allow list lets through', async (t) => {
+  const module = JSON.stringify(new URL('../src/node/fs-promises.ts', import.meta.url).href);
+  const path = join(folder(t), 'a');
+  const needs = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
+  const source = `
+    const fs = await import(${module});
+    ringcore.Runtime.init({ allow: ${JSON.stringify(['nop', ...needs])} });
+    const handle = await fs.open(${JSON.stringify(path)}, 'w+');
+    await handle.writeFile('content');
+    await handle.truncate(2);
+    console.log((await handle.stat()).size);
+    await handle.close();`;
+  const { stdout, stderr } = await child(source);
+  t.deepEqual([stdout, stderr], ['2\n', '']);
 });

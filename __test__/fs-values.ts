@@ -61,13 +61,16 @@ const fields: Record<string, unknown[]> = {
   bigint: [1, null],
   withFileTypes: [1, null],
   position: ['x', 1.5, -2, 2n ** 64n, null, 3n, {}],
-  offset: [-1, 17, 1.5, 'x', null],
+  offset: [-1, 17, 1.5, 'x', null, {}],
   length: [-1, 17, null],
   force: [1],
   maxRetries: [-1, 'x'],
   retryDelay: [-1],
   filter: [1],
   throwIfNoEntry: [false],
+  // Younger versions read into it; a number is wrong to them.
+  buffer: [1, null],
+  unheardOf: [true],
 };
 
 /** Everything that somebody may pass, whatever was wanted. */
@@ -107,6 +110,10 @@ export const VALUES: [string, Make][] = [
   ['a closed handle', opened('own', 'closed')],
   ["a handle of Node's", opened('node', 'open')],
   ["a closed handle of Node's", opened('node', 'closed')],
+  ['{ buffer: a large one }', () => ({ buffer: Buffer.alloc(40, '.') })],
+  ['{ buffer: a small one }', () => ({ buffer: new Uint8Array(3) })],
+  ['{ buffer: a function }', () => ({ buffer: (size: number) => Buffer.alloc(size + 2, '.') })],
+  ['an inherited signal', () => Object.create({ signal: AbortSignal.abort() })],
   ['an aborted signal', () => ({ signal: AbortSignal.abort() })],
   ['one with a reason', () => ({ signal: AbortSignal.abort(new Error('why')) })],
   ['a signal', () => ({ signal: new AbortController().signal })],

@@ -352,6 +352,19 @@ test('a strict project type-checks against the package, and every export is in i
   const { code, stdout } = await bin(folder, 'typescript', 'tsc', '-p', '.', '--pretty', 'false');
   t.is(stdout, '');
   t.is(code, 0);
+  // The same with types of Node that do not know what came after version 20.
+  const younger = /\b(?:glob|globSync|mkdtempDisposable|mkdtempDisposableSync|Utf8Stream)\b/g;
+  rmSync(join(folder, 'node_modules/@types/node'));
+  cpSync(join(root, 'node_modules/@types/node'), join(folder, 'node_modules/@types/node'), {
+    recursive: true,
+  });
+  for (const name of ['fs.d.ts', 'fs/promises.d.ts']) {
+    const path = join(folder, 'node_modules/@types/node', name);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(younger, 'unknown_$&'));
+  }
+  rmSync(join(folder, 'node-types.ts')); // Which names all that there is.
+  const older = await bin(folder, 'typescript', 'tsc', '-p', '.', '--pretty', 'false');
+  t.deepEqual([older.stdout, older.code], ['', 0]);
   const project = readFileSync(join(folder, 'index.ts'), 'utf8');
   const index = readFileSync(join(root, 'src/index.ts'), 'utf8');
   const lists = [...index.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].map(([, list]) => list);

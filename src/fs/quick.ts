@@ -8,7 +8,7 @@ import { allocationIn } from '../alloc.ts';
 import { high, low } from '../border.ts';
 import { bytesOf } from '../buffer.ts';
 import { checkView } from '../check.ts';
-import { AbortError, closedError, DetachedError, errnoError } from '../error.ts';
+import { AbortError, closedError, DetachedError, errnoError, withoutStack } from '../error.ts';
 import { large } from '../ops/vectors.ts';
 import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
@@ -105,7 +105,7 @@ export class Quick implements Started, User {
         const target = bytesOf(view);
         // Detached or shrunk while the kernel read: nothing is written anywhere.
         if (target.length < res) {
-          this.end(new DetachedError(res));
+          this.end(withoutStack(() => new DetachedError(res)));
           return 0;
         }
         const bytes = ring.regions.views[region] as Uint8Array;
@@ -120,8 +120,11 @@ export class Quick implements Started, User {
   }
 
   private error(errno: number): Error {
-    if (errno !== ECANCELED) return errnoError(errno, this.reads ? 'read' : 'write');
-    return this.handle.runtime.ended ? closedError() : new AbortError();
+    // The frames of a delivery are nobody's: those of who waits come later.
+    return withoutStack(() => {
+      if (errno !== ECANCELED) return errnoError(errno, this.reads ? 'read' : 'write');
+      return this.handle.runtime.ended ? closedError() : new AbortError();
+    });
   }
 
   /** I2: the region is free only here, after the completion. */

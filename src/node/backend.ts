@@ -2,7 +2,7 @@
 
 import '../runtime.ts'; // First: the operations and the runtime import each other.
 import { isBuiltin } from 'node:module';
-import { type RingcoreError, UnavailableError } from '../error.ts';
+import { RingcoreError, UnavailableError } from '../error.ts';
 import { current, existing, type Runtime } from '../runtime.ts';
 
 /** The runtime that the last answer was about. */
@@ -62,6 +62,21 @@ export function ringFor(names: readonly string[]): Runtime | null {
 /** Whether this kernel lacks the operation: nothing has happened, node:fs can do it. */
 export function lacks(error: unknown): boolean {
   return (error as { code?: string } | null)?.code === 'ERR_RINGCORE_UNSUPPORTED_OP';
+}
+
+/** The function whose callers are the first frames. */
+type Frames = (...args: never[]) => unknown;
+
+/**
+ * The error of a completion, which has no frames: with those of whoever waits. One that has its own
+ * keeps them: it is the caller's, thrown by what it gave to be written, or node's about arguments.
+ */
+export function withFrames(error: unknown, below: Frames = withFrames): unknown {
+  if (!(error instanceof Error) || !Object.isExtensible(error)) return error;
+  if (error instanceof RingcoreError || !/\n {4}at /.test(String(error.stack))) {
+    Error.captureStackTrace(error, below);
+  }
+  return error;
 }
 
 function variable(name: string): string | undefined {

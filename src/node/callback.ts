@@ -41,8 +41,13 @@ export class Call extends AsyncResource {
 
   /** It has failed, with these beside the error: or nothing has happened, and node can do it. */
   fail(error: unknown, ...results: unknown[]): void {
-    if (lacks(error)) this.runInAsyncScope(this.instead);
+    if (lacks(error)) this.hand();
     else this.end(error, ...results);
+  }
+
+  /** Node does it instead. */
+  hand(): void {
+    this.runInAsyncScope(this.instead);
   }
 
   /** The caller's own code, with nothing of ours around it: what it throws is uncaught. */

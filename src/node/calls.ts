@@ -2,6 +2,7 @@
 // only when its arguments are plainly well-formed. Anything else is node's own function's, which
 // raises its own error, synchronously where it does so.
 
+import { isMainThread } from 'node:worker_threads';
 import { constants } from '../constants.ts';
 import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
@@ -13,7 +14,7 @@ import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { behind, between, inOrder, last } from './order.ts';
-import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { plainBigint, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
@@ -40,7 +41,15 @@ function onPaths(
   };
 }
 
+/**
+ * In a worker Node keeps a list of what its fs.open and fs.openSync have opened and its fs.close
+ * and fs.closeSync have not closed, and closes that at the worker's end: by then the number may be
+ * another thread's. So both ends of a descriptor are node's there.
+ */
+const LISTED = !isMainThread;
+
 const open: Take = (runtime, args, instead) => {
+  if (LISTED) return false;
   const [path, second, third, fourth] = args;
   const short = args.length < 3;
   const flags = plainFlags(short ? undefined : second, 'r');
@@ -56,7 +65,11 @@ const close: Take = (runtime, [fd, given], instead) => {
   const callback = given === undefined ? rethrow : given;
   if (!isFd(fd) || !isCallback(callback)) return false;
   const call = new Call(callback, instead);
-  last(fd, () => call.take(runtime.op.close(fd)));
+  last(fd, () => {
+    // The runtime may end while others are on their way: the descriptor is open all the same.
+    if (LISTED || runtime.ended) call.hand();
+    else call.take(runtime.op.close(fd));
+  });
   return true;
 };
 
@@ -95,7 +108,6 @@ const readFile: Take = (runtime, [path, second, third], instead) => {
   const options = fileOptions(second);
   const name = isFd(path) ? null : plainPath(path);
   if (options === null || (name === null && !isFd(path)) || !isCallback(callback)) return false;
-  if ((second as { buffer?: unknown } | null)?.buffer !== undefined) return false;
   const flags = plainFlags(options.flag, 'r');
   if (flags < 0) return false;
   const { encoding, signal } = options;
@@ -130,21 +142,10 @@ function writes(flag: 'w' | 'a'): Take {
 const show = (bigint: boolean) => (stats: Statx | Statx<bigint>) =>
   bigint ? bigIntStatsOf(stats as Statx<bigint>) : statsOf(stats as Statx);
 
-/** Whether the options of stat, lstat and fstat ask for bigints; null: they ask for more. */
-function asksBigInt(options: unknown): boolean | null {
-  if (options === undefined || typeof options === 'function') return false;
-  // Some versions of Node fail at null, others take it for nothing.
-  if (typeof options !== 'object' || options === null) return null;
-  const { bigint } = options as Record<string, unknown>;
-  const more = ['encoding', 'signal', 'throwIfNoEntry'];
-  if (more.some((name) => (options as Record<string, unknown>)[name] !== undefined)) return null;
-  return bigint === undefined || typeof bigint === 'boolean' ? bigint === true : null;
-}
-
 function stats(flags: number): Take {
   return (runtime, [path, second, third], instead) => {
     const callback = isCallback(second) ? second : third;
-    const bigint = asksBigInt(second);
+    const bigint = isCallback(second) ? false : plainBigint(second);
     const name = plainPath(path);
     if (bigint === null || name === null || !isCallback(callback)) return false;
     const op = statx(runtime, AT_FDCWD, name, flags, bigint);
@@ -155,7 +156,7 @@ function stats(flags: number): Take {
 
 const fstat: Take = (runtime, [fd, second, third], instead) => {
   const callback = isCallback(second) ? second : third;
-  const bigint = asksBigInt(second);
+  const bigint = isCallback(second) ? false : plainBigint(second);
   if (bigint === null || !isFd(fd) || !isCallback(callback)) return false;
   const call = new Call(callback, instead);
   between(fd, (ended) => {

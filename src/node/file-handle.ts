@@ -4,13 +4,13 @@
 // raises node's own error; where it has none, node's function on the descriptor does the work.
 
 import { EventEmitter } from 'node:events';
-import type { BigIntStats, ReadStream, Stats, WriteStream } from 'node:fs';
+import type { BigIntStats, ReadStream, StatOptions, Stats, WriteStream } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
 import type { Done } from '../fs/quick.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
-import { lacks } from './backend.ts';
+import { lacks, withFrames } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
 import { behind, Inline, wait } from './inline.ts';
 import {
@@ -19,16 +19,20 @@ import {
   isCount,
   isIterable,
   letAbort,
+  plainBigint,
+  plainMode,
   plainOptions,
   watched,
 } from './plain.ts';
 import { raise } from './raise.ts';
+import { learnToIterate, standIn } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { readStream, webStream, writeStream } from './streams.ts';
 import { CURSOR, isLong, Line, move, placeAt } from './windows.ts';
 
 type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
 type Written = { bytesWritten: number; buffer: unknown };
+type Iterating = { fd: number; close(): Promise<void> };
 type Callback = (error: Error | null, result?: unknown) => void;
 
 const DEFAULT_BYTES = 16384;
@@ -100,6 +104,8 @@ export class FileHandle extends EventEmitter {
   readonly #left = () => {
     if (--this.#refs === 0) this.#released?.();
   };
+  /** A handle of node's on the same descriptor, which iterates; while it does, a close waits. */
+  #iterating: Iterating | null = null;
 
   /** Waits for calls in flight. Its own, as in node: it can be handed on without the handle. */
   readonly close: () => Promise<void> = () => {
@@ -139,8 +145,7 @@ export class FileHandle extends EventEmitter {
     try {
       return await work(fd);
     } catch (error) {
-      if (error instanceof Error) Error.captureStackTrace(error);
-      throw error;
+      throw withFrames(error);
     } finally {
       if (--handle.#refs === 0) handle.#released?.();
     }
@@ -200,7 +205,9 @@ export class FileHandle extends EventEmitter {
     const first = buffer as Record<string, unknown> | null | undefined;
     if (!ArrayBuffer.isView(buffer) && (first == null || isOptions(first))) {
       ({ buffer = Buffer.alloc(DEFAULT_BYTES), offset, length, position } = first ?? {});
-    } else if (offset !== null && typeof offset === 'object') {
+    }
+    // In options, too: as in node.
+    if (offset !== null && typeof offset === 'object') {
       ({ offset, length, position } = offset as Record<string, unknown>);
     }
     const from = offset ?? 0;
@@ -371,11 +378,12 @@ export class FileHandle extends EventEmitter {
   readFile(options?: unknown): Promise<Buffer | string> {
     return FileHandle.#hold(this, 'readFile', async (fd) => {
       const plain = plainOptions(options);
-      if (plain === null) {
-        await this.#odd('readFile', [options]);
-        return (await call((done) => nodeFs.readFile(fd, options as 'utf8', done))) as Buffer;
-      }
-      const { encoding, signal } = plain;
+      // Into a buffer of the caller's, which the ring does not know.
+      const given = (options as { buffer?: unknown } | null | undefined)?.buffer;
+      const other = given === undefined ? null : await standIn(fd);
+      if (other !== null) return other.readFile(options as 'utf8');
+      if (plain === null) await this.#odd('readFile', [options]);
+      const { encoding, signal } = plain ?? overlooked(options);
       checkAborted(signal);
       const buffer = await this.#line.enter(false, () => this.#file.readRest(watched(signal)));
       if (signal !== undefined) await letAbort(signal);
@@ -384,21 +392,24 @@ export class FileHandle extends EventEmitter {
   }
 
   writeFile(data: unknown, options?: unknown): Promise<void> {
-    return FileHandle.#hold(this, 'writeFile', async () => {
-      const plain = plainOptions(options);
-      const detached = ArrayBuffer.isView(data) && data.buffer.byteLength === 0;
-      if (plain === null || !isWritable(data) || detached) {
-        // Node's error, if it has one. What it overlooks says nothing.
-        const odd = !isWritable(data) || detached;
-        const given = odd ? data : typeof data === 'string' ? '' : Buffer.alloc(0);
-        await this.#odd('writeFile', [given, options]);
-      }
-      await this.writeAll(data, plain ?? overlooked(options));
-    });
+    return FileHandle.#hold(this, 'writeFile', () => this.#whole('writeFile', data, options));
   }
 
   appendFile(data: unknown, options?: unknown): Promise<void> {
-    return this.writeFile(data, options);
+    return FileHandle.#hold(this, 'writeFile', () => this.#whole('appendFile', data, options));
+  }
+
+  async #whole(name: 'writeFile' | 'appendFile', data: unknown, options: unknown): Promise<void> {
+    const plain = plainOptions(options);
+    const detached = ArrayBuffer.isView(data) && data.buffer.byteLength === 0;
+    const odd = !isWritable(data) || detached;
+    // Of a mode some versions ask, although there is nothing to make.
+    if (plain === null || plainMode(plain.mode, 0) < 0 || odd) {
+      // Node's error, if it has one. What it overlooks says nothing.
+      const given = odd ? data : typeof data === 'string' ? '' : Buffer.alloc(0);
+      await this.#odd(name, [given, options]);
+    }
+    await this.writeAll(data, plain ?? overlooked(options));
   }
 
   /** Writes a string, bytes, or what an iterable brings, at the cursor. */
@@ -429,15 +440,20 @@ export class FileHandle extends EventEmitter {
 
   stat(options?: { bigint?: boolean }): Promise<Stats | BigIntStats> {
     return FileHandle.#hold(this, 'fstat', async (fd) => {
-      // Node reads the field of whatever it is given, and takes no other truth than true.
-      if (options === null) await this.#odd('stat', [options]);
-      const bigint = options?.bigint === true;
+      const plain = plainBigint(options);
+      if (plain === null) await this.#odd('stat', [options]);
+      // Node takes no other truth than true.
+      const bigint = plain ?? options?.bigint === true;
+      const { signal } = (options ?? {}) as { signal?: AbortSignal };
+      const instead = () =>
+        call((done) => nodeFs.fstat(fd, { bigint, signal } as StatOptions, done)) as Promise<Stats>;
+      if (plain === null) return instead();
       try {
         if (bigint) return bigIntStatsOf(await this.#file.stat(true));
         return statsOf(await this.#file.stat());
       } catch (error) {
         if (!lacks(error)) throw error;
-        return nodeFs.fstatSync(fd, { bigint });
+        return instead();
       }
     });
   }
@@ -504,7 +520,23 @@ export class FileHandle extends EventEmitter {
     return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   }
 
+  /** Node's experimental methods, where this process has them. */
+  static iterates(): Promise<void> {
+    return learnToIterate(FileHandle.prototype, (on, wrap) => {
+      const handle = on as FileHandle;
+      const { fd } = handle;
+      if (handle.#closing && fd >= 0) throw invalidState('The FileHandle is closing');
+      if (handle.#locked) throw invalidState('The FileHandle is locked');
+      const close = async () => {
+        if (!handle.#closing) await handle.close();
+      };
+      handle.#iterating ??= wrap(fd, close) as unknown as Iterating;
+      return handle.#iterating as never;
+    });
+  }
+
   async #end(): Promise<void> {
+    if (this.#iterating !== null && this.#iterating.fd >= 0) await this.#iterating.close();
     if (--this.#refs > 0) {
       await new Promise<void>((resolve) => {
         this.#released = resolve;

@@ -12,13 +12,14 @@ import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import { Reaction } from '../promise.ts';
 import type { Runtime } from '../runtime.ts';
-import { lacks, ringFor } from './backend.ts';
+import { lacks, ringFor, withFrames } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
 import { FileHandle } from './file-handle.ts';
 import {
   isCount,
   isIterable,
   letAbort,
+  plainBigint,
   plainFlags,
   plainMode,
   plainOptions,
@@ -26,12 +27,15 @@ import {
   watched,
 } from './plain.ts';
 import { raise } from './raise.ts';
+import { knowsIteration } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 // The types go by the same names: FileHandle, FileReadResult ...
 export type * from 'node:fs/promises';
 
 type Node = typeof node;
+/** The type of a name that older types of Node do not know. */
+type Younger<Name extends string> = Name extends keyof Node ? Node[Name] : undefined;
 
 export const constants: Node['constants'] = nodeFs.constants;
 
@@ -44,8 +48,7 @@ const { isEncoding } = Buffer;
  */
 function recover<T>(error: unknown, otherwise: () => Promise<T>): Promise<T> {
   if (lacks(error)) return otherwise();
-  if (error instanceof Error) Error.captureStackTrace(error, recover);
-  throw error;
+  throw withFrames(error);
 }
 
 /** The same at the end of a promise that is resolved to this one. */
@@ -65,6 +68,7 @@ export const open = async function open(path, flags, mode) {
   const ring = bits < 0 || permissions < 0 ? null : ringAt(name, ...HANDLE_OPS);
   if (ring === null) return node.open(path, flags, mode);
   try {
+    if (!knowsIteration) await FileHandle.iterates();
     const fd = await ring.op.openat(AT_FDCWD, name as string, bits, permissions);
     return new FileHandle(new File(ring, fd), bits);
   } catch (error) {
@@ -86,7 +90,17 @@ async function onHandle(
   return call(node, gone, ...args);
 }
 
-const HANDLE_OPS = ['openat', 'read', 'write', 'readv', 'writev', 'fsync', 'statx', 'close'];
+const HANDLE_OPS = [
+  'openat',
+  'read',
+  'write',
+  'readv',
+  'writev',
+  'fsync',
+  'ftruncate',
+  'statx',
+  'close',
+];
 
 const READ_OPS: readonly string[] = ['openat', 'read', 'statx', 'close'];
 
@@ -214,14 +228,6 @@ export const appendFile = async function appendFile(path: unknown, data: unknown
   return put(path, data, opts, 'a');
 } as Node['appendFile'];
 
-/** Options of stat that the ring serves: `bigint`, or nothing. */
-function plainBigint(options: unknown): boolean | null {
-  if (options === undefined) return false;
-  if (typeof options !== 'object' || options === null) return null;
-  const { bigint = false, ...others } = options as { bigint?: unknown };
-  return typeof bigint === 'boolean' && Object.keys(others).length === 0 ? bigint : null;
-}
-
 async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat') {
   const name = plainPath(path);
   const bigint = plainBigint(options);
@@ -346,12 +352,12 @@ export const chmod: Node['chmod'] = node.chmod;
 export const chown: Node['chown'] = node.chown;
 export const copyFile: Node['copyFile'] = node.copyFile;
 export const cp: Node['cp'] = node.cp;
-export const glob: Node['glob'] = node.glob;
+export const glob: Younger<'glob'> = node.glob;
 export const lchmod: Node['lchmod'] = node.lchmod;
 export const lchown: Node['lchown'] = node.lchown;
 export const lutimes: Node['lutimes'] = node.lutimes;
 export const mkdtemp: Node['mkdtemp'] = node.mkdtemp;
-export const mkdtempDisposable: Node['mkdtempDisposable'] = node.mkdtempDisposable;
+export const mkdtempDisposable: Younger<'mkdtempDisposable'> = node.mkdtempDisposable;
 export const opendir: Node['opendir'] = node.opendir;
 export const readdir: Node['readdir'] = node.readdir;
 export const readlink: Node['readlink'] = node.readlink;

@@ -10,6 +10,12 @@ import { fs } from './module.ts';
 
 export type * from 'node:fs';
 
+/** The type of a name that older types of Node do not know. */
+type Younger<Name extends string> = Name extends keyof typeof Node
+  ? (typeof Node)[Name]
+  : undefined;
+type Made<Class> = Class extends abstract new (...args: never) => infer It ? It : never;
+
 export const Dir: typeof Node.Dir = fs.Dir;
 export type Dir = Node.Dir;
 export const Dirent: typeof Node.Dirent = fs.Dirent;
@@ -18,8 +24,8 @@ export const ReadStream: typeof Node.ReadStream = fs.ReadStream;
 export type ReadStream = Node.ReadStream;
 export const Stats: typeof Node.Stats = fs.Stats;
 export type Stats = Node.Stats;
-export const Utf8Stream: typeof Node.Utf8Stream = fs.Utf8Stream;
-export type Utf8Stream = Node.Utf8Stream;
+export const Utf8Stream: Younger<'Utf8Stream'> = fs.Utf8Stream;
+export type Utf8Stream = Made<Younger<'Utf8Stream'>>;
 export const WriteStream: typeof Node.WriteStream = fs.WriteStream;
 export type WriteStream = Node.WriteStream;
 export const access: typeof Node.access = fs.access;
@@ -55,8 +61,8 @@ export const ftruncate: typeof Node.ftruncate = fs.ftruncate;
 export const ftruncateSync: typeof Node.ftruncateSync = fs.ftruncateSync;
 export const futimes: typeof Node.futimes = fs.futimes;
 export const futimesSync: typeof Node.futimesSync = fs.futimesSync;
-export const glob: typeof Node.glob = fs.glob;
-export const globSync: typeof Node.globSync = fs.globSync;
+export const glob: Younger<'glob'> = fs.glob;
+export const globSync: Younger<'globSync'> = fs.globSync;
 export const lchmod: typeof Node.lchmod = fs.lchmod;
 export const lchmodSync: typeof Node.lchmodSync = fs.lchmodSync;
 export const lchown: typeof Node.lchown = fs.lchown;
@@ -70,7 +76,7 @@ export const lutimesSync: typeof Node.lutimesSync = fs.lutimesSync;
 export const mkdir: typeof Node.mkdir = fs.mkdir;
 export const mkdirSync: typeof Node.mkdirSync = fs.mkdirSync;
 export const mkdtemp: typeof Node.mkdtemp = fs.mkdtemp;
-export const mkdtempDisposableSync: typeof Node.mkdtempDisposableSync = fs.mkdtempDisposableSync;
+export const mkdtempDisposableSync: Younger<'mkdtempDisposableSync'> = fs.mkdtempDisposableSync;
 export const mkdtempSync: typeof Node.mkdtempSync = fs.mkdtempSync;
 export const open: typeof Node.open = fs.open;
 export const openAsBlob: typeof Node.openAsBlob = fs.openAsBlob;

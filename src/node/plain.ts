@@ -9,6 +9,7 @@ import { nodeFs } from './builtin.ts';
 
 const { constants } = nodeFs;
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
+const { O_NONBLOCK } = constants;
 
 /** Longer than any path: which of two is wrong first is the kernel's to say, and node's. */
 function isLong(path: string): boolean {
@@ -63,7 +64,11 @@ const FLAGS: ReadonlyMap<unknown, number> = new Map<unknown, number>(
 /** Flags of open(2), or -1. */
 export function plainFlags(flags: unknown, otherwise: string): number {
   if (flags === undefined || flags === null) return FLAGS.get(otherwise) as number;
-  if (typeof flags === 'number') return isCount(flags) && flags <= 0x7fffffff ? flags : -1;
+  if (typeof flags === 'number') {
+    // What must not wait answers EAGAIN to node; the ring waits for it all the same.
+    if ((flags & O_NONBLOCK) !== 0) return -1;
+    return isCount(flags) && flags <= 0x7fffffff ? flags : -1;
+  }
   return FLAGS.get(flags) ?? -1;
 }
 
@@ -104,6 +109,20 @@ const NO_OPTIONS: FileOptions = {
   signal: undefined,
 };
 
+const FILE_OPTIONS: ReadonlySet<string> = new Set(Object.keys(NO_OPTIONS));
+
+/**
+ * Whether it sets more than these, which a younger Node may know of (`buffer` of readFile), or is
+ * of a kind that one may refuse. What is inherited counts, as it does to node.
+ */
+function setsMore(options: object, known: ReadonlySet<string>): boolean {
+  if (Array.isArray(options) || ArrayBuffer.isView(options)) return true;
+  for (const name in options) {
+    if (!known.has(name) && (options as Record<string, unknown>)[name] !== undefined) return true;
+  }
+  return false;
+}
+
 /** Options as node takes them: an encoding, an object, or nothing. null: not plain. */
 export function plainOptions(options: unknown): FileOptions | null {
   if (options === undefined || options === null) return NO_OPTIONS;
@@ -115,7 +134,19 @@ export function plainOptions(options: unknown): FileOptions | null {
   if (encoding !== undefined && encoding !== null && !Buffer.isEncoding(encoding)) return null;
   if (signal !== undefined && !(signal instanceof AbortSignal)) return null;
   if (flush !== undefined && flush !== null && typeof flush !== 'boolean') return null;
+  if (setsMore(options, FILE_OPTIONS)) return null;
   return { encoding: encoding ?? null, flag, mode, flush: flush ?? false, signal };
+}
+
+const STAT_OPTIONS: ReadonlySet<string> = new Set(['bigint']);
+
+/** Whether the options of stat ask for bigints. null: not plain. */
+export function plainBigint(options: unknown): boolean | null {
+  if (options === undefined) return false;
+  if (typeof options !== 'object' || options === null) return null;
+  const { bigint } = options as { bigint?: unknown };
+  if (bigint !== undefined && typeof bigint !== 'boolean') return null;
+  return setsMore(options, STAT_OPTIONS) ? null : bigint === true;
 }
 
 /** The signal for operations of the ring. What only stands for one is looked at, no more. */
