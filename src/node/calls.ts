@@ -13,7 +13,7 @@ import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { behind, between, inOrder, last } from './order.ts';
-import { plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { plainCopy, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
@@ -39,6 +39,15 @@ function onPaths(
     return true;
   };
 }
+
+const copyFile: Take = (runtime, [from, to, third, fourth], instead) => {
+  const [mode, callback] = isCallback(third) ? [undefined, third] : [third, fourth];
+  const names = [plainPath(from), plainPath(to)] as const;
+  const flags = plainCopy(mode);
+  if (names[0] === null || names[1] === null || flags < 0 || !isCallback(callback)) return false;
+  new Call(callback, instead).take(runtime.op.copyFile(names[0], names[1], flags));
+  return true;
+};
 
 const open: Take = (runtime, args, instead) => {
   const [path, second, third, fourth] = args;
@@ -282,6 +291,7 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
     take: onPaths((rt, from, to) => rt.op.linkat(AT_FDCWD, from, AT_FDCWD, to)),
     needs: ['linkat'],
   },
+  copyFile: { take: copyFile, needs: ['copyFile'] },
   symlink: { take: symlink, needs: ['symlinkat'] },
   truncate: { take: truncate, needs: ['openat', 'ftruncate', 'close'] },
   ftruncate: { take: ftruncate, needs: ['ftruncate'] },

@@ -18,6 +18,7 @@ import {
   isCount,
   isIterable,
   letAbort,
+  plainCopy,
   plainFlags,
   plainMode,
   plainOptions,
@@ -240,6 +241,18 @@ export const link: Node['link'] = async function link(existing, path) {
   }
 };
 
+export const copyFile: Node['copyFile'] = async function copyFile(from, to, mode) {
+  const flags = plainCopy(mode);
+  const [one, other] = flags < 0 ? [null, null] : [plainPath(from), plainPath(to)];
+  const ring = other === null ? null : ringAt(one, 'copyFile');
+  if (ring === null) return node.copyFile(from, to, mode);
+  try {
+    await ring.op.copyFile(one as string, other as string, flags);
+  } catch (error) {
+    return recover(error, () => node.copyFile(from, to, mode));
+  }
+};
+
 /** The kind of link matters on Windows only. */
 const KINDS: readonly unknown[] = [undefined, null, 'file', 'dir', 'junction'];
 
@@ -274,7 +287,6 @@ export const truncate: Node['truncate'] = async function truncate(path, length =
 export const access: Node['access'] = node.access;
 export const chmod: Node['chmod'] = node.chmod;
 export const chown: Node['chown'] = node.chown;
-export const copyFile: Node['copyFile'] = node.copyFile;
 export const cp: Node['cp'] = node.cp;
 export const glob: Node['glob'] = node.glob;
 export const lchmod: Node['lchmod'] = node.lchmod;

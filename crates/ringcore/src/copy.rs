@@ -46,11 +46,15 @@ fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
   let touched = there.st_size == 0;
   let (way, buffer) = (Way::Range, Vec::new());
   let mut copying = Copying { source, target, found, there, touched, way, buffer, stop };
-  let copied = copying.run(flags);
+  let mut copied = copying.run(flags);
+  // Node begins with the cut: by a link, or another name, this is seen when a copy has failed.
+  if copied.is_err() && !copying.touched && copied != Err(libc::ECANCELED) {
+    let _ = copying.cut(0);
+  }
   let touched = copying.touched;
   // Some file systems say only now that there was no room.
-  let copied = copied.and(close(copying.target));
-  if copied.err().is_some_and(|errno| touched || errno != libc::ECANCELED) {
+  copied = copied.and(close(copying.target));
+  if copied.is_err() && touched {
     // SAFETY: I1: a path of the job's own. Its own error would hide the first one.
     unsafe { libc::unlink(to.as_ptr()) };
   }
@@ -82,10 +86,10 @@ struct Copying<'a> {
 
 impl Copying<'_> {
   fn run(&mut self, flags: u32) -> Result<()> {
+    self.permit()?;
     if kind(&self.found) == libc::S_IFDIR {
       return Err(libc::EISDIR);
     }
-    self.permit()?;
     let size = self.found.st_size as u64;
     let asked = flags & (COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE) != 0;
     // Where a file system can share, copy_file_range shares as well, but piece by piece.
