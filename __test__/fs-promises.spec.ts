@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -33,12 +34,15 @@ import {
   tree,
 } from './fs-sides.ts';
 import { askForBigInts, CALLS, type Make, METHODS, noOracle, VALUES } from './fs-values.ts';
-import { descriptors, failure, folder } from './support.ts';
+import { descriptors, failure, folder, lanes, until } from './support.ts';
 
 type Loose = Record<string, (...args: unknown[]) => unknown>;
 /** The ring has descriptors of its own, from the first call on. */
 test.before(async () => {
   await ours.readFile('/dev/null');
+  await ours.copyFile('/dev/null', join(tmpdir(), `ringcore-${process.pid}`));
+  rmSync(join(tmpdir(), `ringcore-${process.pid}`));
+  await until(() => lanes() === 0);
   await askForBigInts();
 });
 
@@ -242,6 +246,7 @@ for (const [name, calls] of Object.entries(CALLS)) {
     const before = descriptors();
     const count = await alike(t, casesOf(name, calls), async ({ fs }) => fs as unknown as Loose);
     t.true(count > VALUES.length);
+    await until(() => lanes() === 0);
     t.is(descriptors(), before, 'nothing stays open');
   });
 }

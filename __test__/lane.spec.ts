@@ -14,6 +14,7 @@ import {
   descriptors,
   failure,
   folder,
+  lanes,
   many,
   runtime,
   settle,
@@ -49,18 +50,6 @@ async function endless(rt: Runtime, at: At): Promise<string> {
 }
 
 const written = (path: string): boolean => existsSync(path) && statSync(path).size > 0;
-
-/** Threads of the lane. */
-function lanes(): number {
-  const name = (task: string) => {
-    try {
-      return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
-    } catch {
-      return ''; // It has just ended.
-    }
-  };
-  return fs.readdirSync('/proc/self/task').filter((task) => name(task) === 'ringcore-lane').length;
-}
 
 test.serial('a file is copied with its content and its permissions', async (t) => {
   const rt = await runtime(t);
@@ -108,6 +97,13 @@ test.serial('what is there is written over', async (t) => {
       t.true(readFileSync(to).equals(pattern(length)), `${length} over ${before}`);
       t.is(statSync(to).ino, ino, 'it is the same file');
     }
+  }
+  // Nothing over nothing is a change as well.
+  const [from, to] = [write(at('from'), ''), write(at('to'), '')];
+  for (const flags of [0, COPYFILE_FICLONE]) {
+    fs.utimesSync(to, 0, 0);
+    await rt.op.copyFile(from, to, flags);
+    t.true(statSync(to).mtimeMs > 2 ** 30);
   }
   // Through a link, whose file is meant.
   fs.symlinkSync('to', at('link'));

@@ -42,19 +42,18 @@ fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
   if kind(&there) != libc::S_IFREG {
     return Err(libc::EINVAL); // A pipe or a device, which has no length.
   }
-  // An empty one is most likely new.
-  let touched = there.st_size == 0;
-  let (way, buffer) = (Way::Range, Vec::new());
+  let (touched, way, buffer) = (false, Way::Range, Vec::new());
   let mut copying = Copying { source, target, found, there, touched, way, buffer, stop };
   let mut copied = copying.run(flags);
+  // An empty one is most likely new.
+  let kept = copied == Err(libc::ECANCELED) && !copying.touched && there.st_size > 0;
   // Node begins with the cut: by a link, or another name, this is seen when a copy has failed.
-  if copied.is_err() && !copying.touched && copied != Err(libc::ECANCELED) {
+  if copied.is_err() && !copying.touched && !kept {
     let _ = copying.cut(0);
   }
-  let touched = copying.touched;
   // Some file systems say only now that there was no room.
   copied = copied.and(close(copying.target));
-  if copied.is_err() && touched {
+  if copied.is_err() && !kept {
     // SAFETY: I1: a path of the job's own. Its own error would hide the first one.
     unsafe { libc::unlink(to.as_ptr()) };
   }
@@ -108,10 +107,7 @@ impl Copying<'_> {
       (true, true) => self.islands(size)?,
       (true, false) => self.pour(u64::MAX)?,
     };
-    if end < self.there.st_size as u64 {
-      self.cut(end)?;
-    }
-    Ok(())
+    self.finish(end)
   }
 
   /// The destination gets the source's permissions.
@@ -143,8 +139,14 @@ impl Copying<'_> {
     checked(cloned as i64)?;
     self.touched = true;
     let size = stat(&self.source)?.st_size;
-    if size < self.there.st_size {
-      self.cut(size as u64)?;
+    self.finish(size as u64)
+  }
+
+  /// Cuts off what is left of a longer one. An empty copy is a change of the file as well: its time
+  /// is the cut's.
+  fn finish(&mut self, end: u64) -> Result<()> {
+    if end == 0 || end < self.there.st_size as u64 {
+      self.cut(end)?;
     }
     Ok(())
   }

@@ -99,6 +99,14 @@ fn what_is_there_is_written_over() {
       assert_eq!(fs::metadata(&to).unwrap().ino(), found, "it is the same file");
     }
   }
+  // Nothing over nothing is a change as well.
+  let (from, to) = (place.write("from", b""), place.write("to", b""));
+  for flags in [0, COPYFILE_FICLONE] {
+    let file = fs::File::options().write(true).open(&to).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    copy(&rt, &from, &to, flags).unwrap();
+    assert!(fs::metadata(&to).unwrap().mtime() > 1 << 30);
+  }
   // Through a link, whose file is meant.
   symlink("to", place.at("link")).unwrap();
   copy(&rt, &place.write("from", b"new"), &place.at("link"), 0).unwrap();
