@@ -292,31 +292,33 @@ impl Poster {
       off: job.user_data,
       ..Sqe::default()
     };
-    // The kernel is short of memory, or the other ring cannot take it right now.
     while !job.target.closed.load(Ordering::Relaxed) {
-      match self.send(&sqe) {
-        Ok(()) => return,
-        Err(libc::EAGAIN | libc::EBUSY | libc::ENOMEM | libc::EOVERFLOW | libc::EINTR) => {
-          std::thread::sleep(Duration::from_millis(1));
-        }
-        // EOWNERDEAD: its thread is gone, and with it whoever would wait.
-        Err(_) => return,
+      match -self.send(&sqe) {
+        // The kernel is short of memory, or the other ring cannot take it right now.
+        libc::EAGAIN | libc::ENOMEM | libc::EOVERFLOW => pause(),
+        // Done, or EOWNERDEAD: its thread is gone, and with it whoever would wait.
+        _ => return,
       }
     }
   }
 
-  fn send(&mut self, sqe: &Sqe) -> Result<(), i32> {
-    if self.0.submission().is_empty() {
-      // SAFETY: I1: it names no memory.
-      unsafe { self.0.submission().push(sqe.entry()).expect("it was empty") };
-    }
-    let sent = self.0.submit_and_wait(1);
-    let res = self.0.completion().next().map(|cqe| cqe.result());
-    match (sent, res) {
-      (_, Some(res)) if res >= 0 => Ok(()),
-      (_, Some(res)) => Err(-res),
-      (Err(error), None) => Err(error.raw_os_error().unwrap_or(libc::EIO)),
-      (Ok(_), None) => Err(libc::EAGAIN),
+  /// One message, and what became of it. Never twice: a CQE too many would be another operation's.
+  fn send(&mut self, sqe: &Sqe) -> i32 {
+    // SAFETY: I1: it names no memory.
+    unsafe { self.0.submission().push(sqe.entry()).expect("the one before was taken") };
+    loop {
+      // It takes what is in the queue still, and waits for what it has taken.
+      let entered = self.0.submit_and_wait(1);
+      if let Some(cqe) = self.0.completion().next() {
+        return cqe.result();
+      }
+      if entered.is_err() {
+        pause(); // EINTR, EAGAIN, EBUSY.
+      }
     }
   }
+}
+
+fn pause() {
+  std::thread::sleep(Duration::from_millis(1));
 }
