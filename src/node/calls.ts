@@ -291,10 +291,10 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
     take: onPaths((rt, from, to) => rt.op.linkat(AT_FDCWD, from, AT_FDCWD, to)),
     needs: ['linkat'],
   },
-  copyFile: { take: copyFile, needs: ['copyFile'] },
   symlink: { take: symlink, needs: ['symlinkat'] },
   truncate: { take: truncate, needs: ['openat', 'ftruncate', 'close'] },
   ftruncate: { take: ftruncate, needs: ['ftruncate'] },
   fsync: { take: sync('fsync'), needs: ['fsync'] },
   fdatasync: { take: sync('fdatasync'), needs: ['fsync'] },
+  copyFile: { take: copyFile, needs: ['copyFile'] },
 };
