@@ -315,6 +315,27 @@ const TABLE: Table = {
       ({ fs, at }) => fs.rename?.(at('a'), at('new')),
     ],
   },
+  copyFile: {
+    ring: [
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('new'), done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('new'), 1, done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('new'), undefined, done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('a'), 1, done),
+      ({ fs, at }, done) => fs.copyFile?.(Buffer.from(at('a')), pathToFileURL(at('new')), 2, done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('dir'), done),
+      ({ fs, at }, done) => fs.copyFile?.(at('dir'), at('new'), done),
+      ({ fs, at }, done) => fs.copyFile?.(at('none'), at('new'), done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('a'), done),
+    ],
+    node: [
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), 7, done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('new'), 8, done),
+      ({ fs, at }, done) => fs.copyFile?.(at('a'), at('new'), '1', done),
+      ({ fs, at }, done) => fs.copyFile?.('', at('new'), done),
+      ({ fs, at }) => fs.copyFile?.(at('a'), at('new')),
+      ({ fs, at }) => fs.copyFile?.(at('a'), at('new'), 0),
+    ],
+  },
   link: {
     ring: [
       ({ fs, at }, done) => fs.link?.(at('a'), at('new'), done),

@@ -133,6 +133,8 @@ test.serial('a user who may not write is told so in the words of Node', async (t
     writeFileSync(join(root, side, 'file'), 'content');
     writeFileSync(join(root, side, 'secret'), 'content', { mode: 0o600 });
     writeFileSync(join(root, side, 'closed/file'), 'content');
+    writeFileSync(join(root, side, 'open'), 'open');
+    chmodSync(join(root, side, 'open'), 0o666);
     chmodSync(join(root, side, 'closed'), 0o700);
   }
   // Root may do everything, so it becomes somebody else.
@@ -143,6 +145,29 @@ test.serial('a user who may not write is told so in the words of Node', async (t
   const codes = found.node.map(({ code }) => code);
   t.true(codes.filter((code) => code === 'EACCES').length >= 12, 'Node itself is refused');
   t.deepEqual(found.ours, found.node);
+});
+
+test.serial('where the lane can have no thread node:fs copies', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'ringcore-'));
+  t.teardown(() => rmSync(root, { recursive: true, force: true }));
+  chmodSync(root, 0o777);
+  writeFileSync(join(root, 'from'), 'text');
+  t.is(process.getuid?.(), 0, 'this test has to be root');
+  const file = join(copy(t, true), 'fs-limits.mjs');
+  interface Found {
+    raw: { code: string };
+    made: object;
+    none: { code: string };
+    called: unknown;
+    texts: string[];
+  }
+  // A user of its own, who has no other threads.
+  const found = await report<Found>(t, file, ['threadless', root], { uid: 64_321 });
+  t.is(found.raw.code, 'ERR_RINGCORE_UNSUPPORTED_OP');
+  t.deepEqual(found.made, {});
+  t.is(found.none.code, 'ENOENT');
+  t.is(found.called, null);
+  t.deepEqual(found.texts, ['text', 'text']);
 });
 
 test.serial('a full disk is told in the words of Node', async (t) => {

@@ -1,8 +1,17 @@
 // PAIR: only-typescript fs-promises.spec.ts -- the drop-in is TypeScript's alone; its oracle is the
 // running Node's own module: every function and every method with every kind of argument.
 
-import { mkdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -10,11 +19,13 @@ import { probe } from '../src/index.ts';
 import { backend } from '../src/node/backend.ts';
 import { FileHandle as Own } from '../src/node/file-handle.ts';
 import {
+  baseOf,
   enter,
   leave,
   listing,
   ours,
   outcome,
+  remove,
   type Side,
   shape,
   sides,
@@ -23,12 +34,15 @@ import {
   tree,
 } from './fs-sides.ts';
 import { askForBigInts, CALLS, type Make, METHODS, noOracle, VALUES } from './fs-values.ts';
-import { child, descriptors, failure, folder, until } from './support.ts';
+import { child, descriptors, failure, folder, lanes, until } from './support.ts';
 
 type Loose = Record<string, (...args: unknown[]) => unknown>;
 /** The ring has descriptors of its own, from the first call on. */
 test.before(async () => {
   await ours.readFile('/dev/null');
+  await ours.copyFile('/dev/null', join(tmpdir(), `ringcore-${process.pid}`));
+  rmSync(join(tmpdir(), `ringcore-${process.pid}`));
+  await until(() => lanes() === 0);
   await askForBigInts();
 });
 
@@ -232,6 +246,7 @@ for (const [name, calls] of Object.entries(CALLS)) {
     const before = descriptors();
     const count = await alike(t, casesOf(name, calls), async ({ fs }) => fs as unknown as Loose);
     t.true(count > VALUES.length);
+    await until(() => lanes() === 0);
     t.is(descriptors(), before, 'nothing stays open');
   });
 }
@@ -280,6 +295,62 @@ for (const name of Object.keys(METHODS)) {
     await methods(t, name, 'closed');
   });
 }
+
+/** Operations of the ring that the drop-in has used. */
+const completed = (): number => backend()?.stats().completed ?? 0;
+
+const MODES = [undefined, 1, 2, 4];
+
+/** The kinds of files that copies are made of and onto. */
+function kindsOfFiles(root: string): void {
+  const at = (name: string) => join(root, name);
+  for (const [name, content] of Object.entries({
+    file: 'text',
+    longer: 'longer than it',
+    empty: '',
+  }))
+    writeFileSync(at(name), content);
+  writeFileSync(at('holes'), 'x');
+  truncateSync(at('holes'), 100_001);
+  writeFileSync(at('mode'), 'mode');
+  chmodSync(at('mode'), 0o4510);
+  mkdirSync(at('folder'));
+  writeFileSync(at('folder/inside'), 'inside');
+  symlinkSync('file', at('link'));
+  symlinkSync('nowhere', at('broken'));
+  symlinkSync('loop', at('loop'));
+  linkSync(at('file'), at('hard'));
+}
+
+test.serial('copies of and onto every kind of file end as on node:fs/promises', async (t) => {
+  t.timeout(120_000);
+  const before = completed();
+  const froms = ['file', 'longer', 'empty', 'holes', 'mode', 'folder', 'folder/inside', 'link'];
+  const others = ['broken', 'loop', 'hard', 'none', 'none/x', 'file/x', '.', `${'x'.repeat(300)}`];
+  const both = [...froms, ...others];
+  const wrong: string[] = [];
+  let count = 0;
+  for (const from of both) {
+    for (const to of ['new', ...both]) {
+      const all = from === 'file' || from === 'folder';
+      for (const mode of all ? MODES : [MODES[count % 4]]) {
+        const found: string[] = [];
+        const [one, other] = sides(null, kindsOfFiles);
+        for (const side of [one, other]) {
+          const ended = await outcome(side, () => side.fs.copyFile(from, to, mode));
+          found.push(text(ended) + text(listing(side)));
+        }
+        leave();
+        remove(baseOf(one));
+        count++;
+        if (found[0] !== found[1]) wrong.push(`${from} -> ${to} (${mode}): ${found.join('\n+')}`);
+      }
+    }
+  }
+  t.deepEqual(wrong, []);
+  t.is(count, (both.length + 6) * (both.length + 1));
+  t.true(backend() === null || completed() - before >= count, 'the ring was asked');
+});
 
 /** Calls that fail in the kernel. */
 const FAILING: Record<string, (fs: typeof theirs, root: string) => Promise<unknown>> = {

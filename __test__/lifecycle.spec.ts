@@ -1,7 +1,7 @@
 // PAIR: only-typescript lifecycle.spec.ts -- ends of workers, processes and callbacks are Node's
 // matter; a Rust program ends with its main function, which tests/teardown.rs can see from inside.
 
-import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -104,6 +104,28 @@ test.serial('terminated workers leave no connection that waited in a stream', as
   // Several waited in each worker; one that was being handed over is the worker's (known limits).
   const most = Math.max(OWN.fds, found.rounds / 10);
   t.true(more >= -OWN.fds && more <= most, `${more} more descriptors`);
+});
+
+test.serial('workers that are terminated while they copy leave no thread', async (t) => {
+  t.timeout(5 * STRESS * MINUTES);
+  const root = mkdtempSync(join(tmpdir(), 'ringcore-'));
+  t.teardown(() => rmSync(root, { recursive: true }));
+  const count = 20 * STRESS;
+  interface Found {
+    codes: Record<string, number>;
+    idle: boolean;
+    before: number;
+    after: number;
+    rest: string[];
+    mine: boolean;
+  }
+  const found = await report<Found>(t, 'lane.mjs', [String(count), root], LIMIT);
+  t.deepEqual(found.codes, { 1: count + 1 });
+  t.true(found.idle, 'its threads end when nothing is to do');
+  t.true(Math.abs(found.after - found.before) <= OWN.fds, `${found.before} -> ${found.after}`);
+  t.true(found.mine, 'the copy of another thread went on');
+  // Whole copies stay, what was cut short does not.
+  for (const name of found.rest) t.is(statSync(join(root, name)).size, 64 << 20, name);
 });
 
 // --- memory and descriptors ---------------------------------------------------------------------

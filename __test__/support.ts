@@ -1,7 +1,15 @@
 // What the scenario tests share: pipes, runtimes that are closed, counts, child processes.
 
 import { execFile, execFileSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises';
@@ -60,6 +68,18 @@ export async function settle(turns = 10): Promise<void> {
 
 /** The descriptors of this process. */
 export const descriptors = (): number => readdirSync('/proc/self/fd').length;
+
+/** Threads of the lane: each has a descriptor, until it has been idle for a second. */
+export function lanes(): number {
+  const name = (task: string) => {
+    try {
+      return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
+    } catch {
+      return ''; // It has just ended.
+    }
+  };
+  return readdirSync('/proc/self/task').filter((task) => name(task) === 'ringcore-lane').length;
+}
 
 /** The error of a promise or future; a test that gets none fails. */
 export async function failure(

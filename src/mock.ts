@@ -9,7 +9,7 @@ import { classBytes, type Growth } from './buffer.ts';
 import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
-import { RARE, type Region, type Taken, World } from './world.ts';
+import { arePaths, RARE, type Region, type Taken, World } from './world.ts';
 
 const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, EOPNOTSUPP, ECANCELED] = [4, 9, 11, 16, 22, 95, 125];
 /** The border's bound, and the ring's own eventfd, which close refuses. */
@@ -305,12 +305,10 @@ export class Mock implements Driver {
         region.busy = true;
         return { bytes: region.view.subarray(from, from + length) };
       }
-      case S.IORING_OP_OPENAT: {
-        const [from, bytes] = [d[S.D_INPUT] >>> 0, d[S.D_INPUT_LENGTH] >>> 0];
-        if (from + bytes > C.INPUTS_BYTES || bytes === 0) return null;
-        const path = new Uint8Array(this.memory, C.BORDER_INPUTS + from, bytes);
-        return path.indexOf(0) === bytes - 1 ? nothing : null;
-      }
+      case S.IORING_OP_OPENAT:
+        return arePaths(this.memory, d, 1) ? nothing : null;
+      case S.LANE_OP_COPY_FILE:
+        return arePaths(this.memory, d, 2) ? nothing : null;
       case S.IORING_OP_TIMEOUT:
         return d[S.D_OFFSET_HI] >= 0 && d[S.D_WORD1] >>> 0 <= 999_999_999 ? nothing : null;
       case S.IORING_OP_CLOSE:

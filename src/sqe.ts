@@ -70,6 +70,8 @@ export const IORING_OP_MKDIRAT = 37;
 export const IORING_OP_SYMLINKAT = 38;
 /** Makes a hard link. */
 export const IORING_OP_LINKAT = 39;
+/** Posts a completion into another ring. */
+export const IORING_OP_MSG_RING = 40;
 /** Makes a socket. */
 export const IORING_OP_SOCKET = 45;
 /** Sends on a socket from memory that the network card reads. */
@@ -198,6 +200,14 @@ export const MSG_FLAGS = 8;
 export const BORDER_RETURN = 272;
 /** Border operation: nobody wants the buffer group `region` any more. */
 export const BORDER_CLOSE_GROUP = 273;
+/** Copies a file. An opcode of our own, which the kernel never sees: the lane's. */
+export const LANE_OP_COPY_FILE = 120;
+/** Flag of `copyFile`: fails where there is something at the destination. */
+export const COPYFILE_EXCL = 1;
+/** Flag of `copyFile`: shares the content where the file system can. */
+export const COPYFILE_FICLONE = 2;
+/** Flag of `copyFile`: shares the content, or fails. */
+export const COPYFILE_FICLONE_FORCE = 4;
 /** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
 export const ERRNO_UNSUPPORTED_OP = 4000;
 /** With the opcode added, as a negative result: the operation is not in the ring's allow list. */

@@ -308,6 +308,14 @@ export const OPS: readonly OpInfo[] = [
     man: 'linkat(2)',
   },
   {
+    name: 'copyFile',
+    opcode: 120,
+    kernel: '5.18',
+    opens: false,
+    syscall: 'copyfile',
+    man: 'copy_file_range(2)',
+  },
+  {
     name: 'socket',
     opcode: 45,
     kernel: '5.19',

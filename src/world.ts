@@ -2,6 +2,7 @@
 // PAIR: only-typescript world.ts -- mock.rs has it beside its driver; there the real border stands
 // above, here the mock must play the border as well, which makes it two files.
 
+import * as C from './cqe.ts';
 import type { Faults, Random } from './mock.ts';
 import * as S from './sqe.ts';
 
@@ -121,7 +122,7 @@ export class World {
       if (opcode === S.IORING_OP_READ) bytes?.fill(entry.pattern, 0, count);
       else if (bytes?.some((byte) => byte !== entry.pattern)) this.badWrites++;
       this.post(entry, count);
-    } else this.post(entry, 1);
+    } else this.post(entry, opcode === S.LANE_OP_COPY_FILE ? 0 : 1);
   }
 
   post(entry: Taken, res: number): void {
@@ -154,4 +155,12 @@ export class World {
     }
     return this.running.length === 0;
   }
+}
+
+/** Whether the inputs that a descriptor names are so many paths. */
+export function arePaths(memory: ArrayBuffer, d: Int32Array, count: number): boolean {
+  const [from, bytes] = [d[S.D_INPUT] >>> 0, d[S.D_INPUT_LENGTH] >>> 0];
+  if (from + bytes > C.INPUTS_BYTES || bytes === 0) return false;
+  const text = new Uint8Array(memory, C.BORDER_INPUTS + from, bytes);
+  return text[bytes - 1] === 0 && text.filter((byte) => byte === 0).length === count;
 }

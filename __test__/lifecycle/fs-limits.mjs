@@ -1,8 +1,11 @@
 // The drop-in where something is scarce or forbidden; the same questions are asked of node's own
-// module first. Argument: emfile, readonly or enospc, then the folder to work in.
+// module first. Argument: emfile, readonly, enospc or threadless, then the folder to work in.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { op as ring } from '../../dist/index.js';
+import callbacks from '../../dist/node/fs.js';
 import own from '../../dist/node/fs-promises.js';
 import { answer, descriptors, until } from './common.mjs';
 
@@ -58,6 +61,14 @@ const kinds = {
       (fs, at) => fs.utimes(join(at, 'file'), 1, 1),
       (fs, at) => fs.rm(join(at, 'file')),
       (fs, at) => fs.copyFile(join(at, 'file'), join(at, 'copied')),
+      (fs, at) => fs.copyFile(join(at, 'file'), join(at, 'secret')),
+      (fs, at) => fs.copyFile(join(at, 'file'), join(at, 'file')),
+      (fs, at) => fs.copyFile(join(at, 'secret'), join(at, 'copied')),
+      (fs, at) => fs.copyFile(join(at, 'closed/file'), join(at, 'copied')),
+      (fs, at) => fs.copyFile(join(at, 'file'), join(at, 'closed/copied')),
+      // Somebody else's, which everybody may write to: not its permissions.
+      (fs, at) => fs.copyFile(join(at, 'file'), join(at, 'open')),
+      (fs, at) => fs.readFile(join(at, 'open'), 'utf8'),
     ];
     answer({ uid: process.getuid(), ...(await both(asks)) });
   },
@@ -77,8 +88,33 @@ const kinds = {
       (fs, at) => use(fs, join(at, 'f'), 'w', (handle) => handle.write(Buffer.alloc(100))),
       (fs, at) => fs.readFile(join(at, 'f'), 'latin1'),
       (fs, at) => fs.unlink(join(at, 'f')),
+      (fs, at) => fs.copyFile(process.execPath, join(at, 'f')),
+      (fs, at) => fs.stat(join(at, 'f')),
+      (fs, at) => fs.writeFile(join(at, 'f'), 'before'),
+      (fs, at) => fs.copyFile(process.execPath, join(at, 'f')),
+      (fs, at) => fs.readdir(at).then(String),
     ];
     answer(await both(asks, (at) => mkdirSync(at)));
+  },
+
+  /** As a user who may have no more threads: the lane has none, and node has all of its own. */
+  async threadless() {
+    const [from, to] = [join(root, 'from'), join(root, 'to')];
+    await Promise.all(Array.from({ length: 8 }, () => node.stat(from)));
+    await ring.nop();
+    await own.readFile(from);
+    execFileSync('prlimit', ['--pid', String(process.pid), '--nproc=1']);
+    const raw = await outcome(() => ring.copyFile(from, to), root);
+    const made = await outcome(() => own.copyFile(from, to), root);
+    const none = await outcome(() => own.copyFile(join(root, 'none'), to), root);
+    const called = await new Promise((done) => callbacks.copyFile(from, `${to}2`, done));
+    answer({
+      raw,
+      made,
+      none,
+      called,
+      texts: [to, `${to}2`].map((path) => readFileSync(path, 'utf8')),
+    });
   },
 
   /** With few descriptors: what can be opened is whole, what cannot says EMFILE. */

@@ -14,7 +14,7 @@ import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { behind, between, inOrder, last } from './order.ts';
-import { plainBigint, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { plainBigint, plainCopy, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
@@ -47,6 +47,15 @@ function onPaths(
  * another thread's. So both ends of a descriptor are node's there.
  */
 const LISTED = !isMainThread;
+
+const copyFile: Take = (runtime, [from, to, third, fourth], instead) => {
+  const [mode, callback] = isCallback(third) ? [undefined, third] : [third, fourth];
+  const names = [plainPath(from), plainPath(to)] as const;
+  const flags = plainCopy(mode);
+  if (names[0] === null || names[1] === null || flags < 0 || !isCallback(callback)) return false;
+  new Call(callback, instead).take(runtime.op.copyFile(names[0], names[1], flags));
+  return true;
+};
 
 const open: Take = (runtime, args, instead) => {
   if (LISTED) return false;
@@ -288,4 +297,5 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
   ftruncate: { take: ftruncate, needs: ['ftruncate'] },
   fsync: { take: sync('fsync'), needs: ['fsync'] },
   fdatasync: { take: sync('fdatasync'), needs: ['fsync'] },
+  copyFile: { take: copyFile, needs: ['copyFile'] },
 };

@@ -20,6 +20,7 @@ import {
   isIterable,
   letAbort,
   plainBigint,
+  plainCopy,
   plainFlags,
   plainMode,
   plainOptions,
@@ -316,6 +317,18 @@ export const link: Node['link'] = async function link(existing, path) {
   }
 };
 
+export const copyFile: Node['copyFile'] = async function copyFile(from, to, mode) {
+  const flags = plainCopy(mode);
+  const [one, other] = flags < 0 ? [null, null] : [plainPath(from), plainPath(to)];
+  const ring = other === null ? null : ringAt(one, 'copyFile');
+  if (ring === null) return node.copyFile(from, to, mode);
+  try {
+    await ring.op.copyFile(one as string, other as string, flags);
+  } catch (error) {
+    return recover(error, () => node.copyFile(from, to, mode));
+  }
+};
+
 /** The kind of link matters on Windows only. */
 const KINDS: readonly unknown[] = [undefined, null, 'file', 'dir', 'junction'];
 
@@ -350,7 +363,6 @@ export const truncate: Node['truncate'] = async function truncate(path, length =
 export const access: Node['access'] = node.access;
 export const chmod: Node['chmod'] = node.chmod;
 export const chown: Node['chown'] = node.chown;
-export const copyFile: Node['copyFile'] = node.copyFile;
 export const cp: Node['cp'] = node.cp;
 export const glob: Younger<'glob'> = node.glob;
 export const lchmod: Node['lchmod'] = node.lchmod;

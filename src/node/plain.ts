@@ -81,6 +81,12 @@ export function plainMode(mode: unknown, otherwise: number): number {
   return isCount(mode) && (mode as number) <= 0o7777 ? (mode as number) : -1;
 }
 
+/** COPYFILE_*, or -1. */
+export function plainCopy(mode: unknown): number {
+  if (mode === undefined || mode === null) return 0;
+  return isCount(mode) && (mode as number) <= 7 ? (mode as number) : -1;
+}
+
 /** A whole number that is not negative. */
 export function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;

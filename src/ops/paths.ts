@@ -16,6 +16,7 @@ import {
   IORING_OP_STATX,
   IORING_OP_SYMLINKAT,
   IORING_OP_UNLINKAT,
+  LANE_OP_COPY_FILE,
   STATX_BYTES,
 } from '../sqe.ts';
 import { decode, type Statx } from '../statx.ts';
@@ -283,5 +284,19 @@ export class PathOps extends FileOps {
   ): Op<void> {
     const fields = twoPaths(fromDirfd, from, toDirfd, to, flags);
     return new FieldsOp(this.runtime, IORING_OP_LINKAT, 'link', fields, nothing, options);
+  }
+
+  // PAIR: copyFile
+  /**
+   * Copies a file with its permissions, over one that exists; `flags` is COPYFILE_* of
+   * `fs.constants`. Done where both are the same file, which stays as it is. A copy that fails, or
+   * is cancelled, removes a destination that it has written to. Runs on the lane, not in a chain.
+   *
+   * Man: copy_file_range(2), ioctl_ficlonerange(2). Kernel: 5.18.
+   */
+  copyFile(from: PathLike, to: PathLike, flags = 0, options?: OpOptions): Op<void> {
+    const paths = [checkPath(from, 'from'), checkPath(to, 'to')];
+    const fields = { paths, word0: checkFlags('flags', flags) };
+    return new FieldsOp(this.runtime, LANE_OP_COPY_FILE, 'copyfile', fields, nothing, options);
   }
 }

@@ -94,6 +94,9 @@ impl Ring {
 
   /// Why an entry may not go to the kernel: what it names by an index is not this ring's.
   pub(crate) fn refuses(&mut self, sqe: &Sqe) -> Option<i32> {
+    if sqe.flags != 0 && crate::lane::serves(sqe.opcode as u32) {
+      return Some(libc::EINVAL);
+    }
     if sqe.resv == 0 {
       return None;
     }
@@ -105,6 +108,12 @@ impl Ring {
     let fixed = sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
     let slot = if fixed { sqe.fd as u32 } else { sqe.file_index.wrapping_sub(1) };
     (generation != 0 && !self.directs.knows(slot, generation)).then_some(libc::EBADF)
+  }
+
+  /// The same of a member of a chain: the kernel does not know when one of the lane's has ended.
+  pub(crate) fn refuses_member(&mut self, sqe: &Sqe) -> Option<i32> {
+    let lane = crate::lane::serves(sqe.opcode as u32).then_some(libc::EINVAL);
+    lane.or_else(|| self.refuses(sqe))
   }
 
   /// Whether an entry of so many inline bytes may go straight into the SQ.

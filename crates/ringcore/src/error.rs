@@ -4,7 +4,7 @@
 //! Codes of our own start with ERR_RINGCORE_; everything the kernel says keeps its errno name.
 
 use crate::address::Address;
-use crate::sqe::ERRNO_NOT_ALLOWED;
+use crate::sqe::{ERRNO_NOT_ALLOWED, ERRNO_UNSUPPORTED_OP};
 use crate::table::{info, OpInfo, OPS};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,11 @@ impl Error {
 pub fn errno_error(errno: i32, syscall: &'static str) -> Error {
   if errno >= ERRNO_NOT_ALLOWED as i32 {
     return not_allowed_error(errno as u32 - ERRNO_NOT_ALLOWED);
+  }
+  if errno == ERRNO_UNSUPPORTED_OP as i32 {
+    let info = OPS.iter().find(|op| op.syscall == syscall);
+    let (name, kernel) = info.map_or((syscall, "a newer version"), |op| (op.name, op.kernel));
+    return Error::UnsupportedOp { name, kernel };
   }
   Error::Os { errno, syscall, path: None, dest: None }
 }

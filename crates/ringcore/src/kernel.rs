@@ -5,11 +5,13 @@
 use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::error::{Error, Result};
+pub use crate::eventfd::{eventfd, signal_eventfd, wait_eventfd};
+use crate::lane::{self, Lane};
 use crate::register;
 use crate::ring::{Driver, Wait};
 use crate::setup::{blame, check, errno_of, limit_workers, refusal_of, restrict};
 pub use crate::setup::{setup, step_down, Options, RingFd, SetupFlags};
-use crate::sqe::Sqe;
+use crate::sqe::{Sqe, IORING_OP_MSG_RING};
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring};
 use std::io;
@@ -27,6 +29,9 @@ pub struct Kernel {
   pushed: usize,
   /// The last submit was a system call.
   entered: bool,
+  lane: Lane,
+  /// What the lane took since a submit was told how many.
+  handed: usize,
 }
 
 impl Kernel {
@@ -38,13 +43,15 @@ impl Kernel {
     let fd = eventfd()?;
     // SAFETY: I3: `fd` was made just now and belongs to nobody else.
     let eventfd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut kernel = Kernel { ring, eventfd, flags, pushed: 0, entered: false };
+    let (lane, handed) = (Lane::default(), 0);
+    let mut kernel = Kernel { ring, eventfd, flags, pushed: 0, entered: false, lane, handed };
     kernel.ring.submitter().register_eventfd(fd).map_err(|error| refusal(&error))?;
     limit_workers(&kernel.ring, options)?;
     if let Some(allow) = options.allow {
       let missing = kernel.missing();
       let opcodes = crate::table::OPS.iter().map(|op| op.opcode);
-      let opcodes = opcodes.filter(|opcode| !missing.contains(&(*opcode as u8)));
+      let kernels = |opcode: &u32| !lane::serves(*opcode) && !missing.contains(&(*opcode as u8));
+      let opcodes = opcodes.filter(kernels);
       restrict(&kernel.ring, allow, &opcodes.collect::<Vec<_>>())?;
     }
     kernel.unpark();
@@ -71,11 +78,15 @@ impl Kernel {
     (self.ring.params().sq_entries(), self.ring.params().cq_entries())
   }
 
-  /// IORING_REGISTER_PROBE: which opcodes this kernel has.
+  /// IORING_REGISTER_PROBE: which opcodes this kernel has. The lane answers by MSG_RING.
   pub fn supports(&self, opcodes: &[u8]) -> Vec<bool> {
     let mut probe = io_uring::Probe::new();
     let known = self.ring.submitter().register_probe(&mut probe).is_ok();
-    opcodes.iter().map(|opcode| known && probe.is_supported(*opcode)).collect()
+    let has = |opcode: &u8| match lane::serves(*opcode as u32) {
+      true => probe.is_supported(IORING_OP_MSG_RING as u8),
+      false => probe.is_supported(*opcode),
+    };
+    opcodes.iter().map(|opcode| known && has(opcode)).collect()
   }
 
   /// Opcodes of the table that this kernel lacks; none where it cannot be asked (before 5.6).
@@ -122,7 +133,7 @@ impl Kernel {
       };
       entered.map_err(|error| errno_of(&error))?;
     }
-    Ok(std::mem::take(&mut self.pushed))
+    Ok(std::mem::take(&mut self.pushed) + std::mem::take(&mut self.handed))
   }
 
   /// A cancel finds only what the polling thread has taken. It takes all in one go; 20 ms are for a
@@ -152,22 +163,33 @@ impl Driver for Kernel {
   // PAIR: Kernel.push
   fn push(&mut self, sqes: &[Sqe]) {
     // The tail moves when `sq` is dropped: a polling kernel thread sees a chain whole.
+    let fd = self.ring.as_raw_fd();
     let mut sq = self.ring.submission();
     for sqe in sqes {
+      if self.lane.push(fd, sqe) {
+        continue;
+      }
       // SAFETY: I1, I2: every address in an entry is a region, the arena or a slot's own box, kept
       // by the ring until the last CQE. Room was checked by the caller.
       unsafe { sq.push(sqe.entry()).expect("the ring checks for room") };
+      self.pushed += 1;
     }
-    self.pushed += sqes.len();
   }
 
   // PAIR: Kernel.submit
   fn submit(&mut self, wait: Wait) -> std::result::Result<usize, i32> {
+    self.handed += self.lane.submit();
+    // Nobody sleeps on a completion that is here already.
+    let wait = if self.lane.pending() { Wait::No } else { wait };
     if self.flags.sqpoll.is_some() {
       return self.submit_polled(wait);
     }
     (self.pushed, self.entered) = (0, true);
     let queued = self.queued() as u32;
+    if queued == 0 && self.handed > 0 && wait == Wait::No && !self.sq_flags_pending() {
+      self.entered = false; // All of it was the lane's.
+      return Ok(std::mem::take(&mut self.handed));
+    }
     let submitter = self.ring.submitter();
     let flags = EnterFlags::GETEVENTS;
     // Submitter::submit() would not run deferred task work, so the raw call it is (one enter posts
@@ -182,12 +204,18 @@ impl Driver for Kernel {
         submitter.submit_with_args(1, &SubmitArgs::new().timespec(&limit))
       }
     };
-    result.map_err(|error| errno_of(&error))
+    let taken = result.map_err(|error| errno_of(&error))?;
+    Ok(taken + std::mem::take(&mut self.handed))
   }
 
   // PAIR: Kernel.reap
   fn reap(&mut self, out: &mut [Cqe]) -> usize {
     let mut count = 0;
+    while count < out.len() {
+      let Some(cqe) = self.lane.reap() else { break };
+      out[count] = cqe;
+      count += 1;
+    }
     let mut cq = self.ring.completion();
     while count < out.len() {
       let Some(cqe) = cq.next() else { break };
@@ -230,7 +258,8 @@ impl Driver for Kernel {
       let _ = self.submit(Wait::No);
       looks += 1;
     }
-    let parked = self.ring.completion().is_empty() && !self.overflowed();
+    let empty = self.ring.completion().is_empty() && !self.lane.pending();
+    let parked = empty && !self.overflowed();
     if !parked {
       self.unpark();
     }
@@ -253,14 +282,15 @@ impl Driver for Kernel {
 
   fn queued(&self) -> usize {
     if self.polled() {
-      return self.pushed;
+      return self.pushed + self.lane.waiting();
     }
     // SAFETY: I6: as in `room`.
-    unsafe { self.ring.submission_shared() }.len()
+    unsafe { self.ring.submission_shared() }.len() + self.lane.waiting()
   }
 
   fn pending(&mut self) -> bool {
-    !self.ring.completion().is_empty() || self.sq_flags_pending()
+    let ended = !self.ring.completion().is_empty() || self.lane.pending();
+    ended || self.sq_flags_pending()
   }
 
   fn overflowed(&self) -> bool {
@@ -290,6 +320,7 @@ impl Driver for Kernel {
 
   fn cancel_all(&mut self) -> bool {
     self.wait_until_taken();
+    self.lane.cancel_all();
     // One pass without waiting: what can be cancelled is; what runs in io-wq ends by itself (I7).
     // ENOENT: nothing was left; ETIME: something runs. Both are fine, the CQEs tell.
     let now = Timespec::new();
@@ -344,42 +375,10 @@ fn refused(options: &Options, error: &io::Error) -> Error {
 }
 
 /// An errno of set-up as the error a person can act on.
-fn refusal(error: &io::Error) -> Error {
+pub(crate) fn refusal(error: &io::Error) -> Error {
   let errno = errno_of(error);
   let (reason, advice) = crate::probe::explain(errno, &crate::probe::Surroundings::read());
   Error::Unavailable { reason, advice }
-}
-
-/// A new eventfd, the caller's to close.
-pub fn eventfd() -> Result<i32> {
-  // SAFETY: I3: the call makes a new descriptor, owned by the caller; no memory is named.
-  match unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) } {
-    fd if fd >= 0 => Ok(fd),
-    _ => Err(refusal(&io::Error::last_os_error())),
-  }
-}
-
-/// Blocks on an eventfd until it is signalled. For the reactor thread. False: it cannot be read.
-pub fn wait_eventfd(fd: i32) -> bool {
-  let mut count = [0u8; 8];
-  loop {
-    // SAFETY: I1: the buffer is this function's own, alive for the whole call.
-    let read = unsafe { libc::read(fd, count.as_mut_ptr().cast(), count.len()) };
-    if read == 8 {
-      return true;
-    }
-    if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-      return false;
-    }
-  }
-}
-
-/// Adds 1 to an eventfd, which wakes its reader.
-pub fn signal_eventfd(fd: i32) {
-  let one = 1u64.to_ne_bytes();
-  // SAFETY: I1: the buffer is this function's own. A failed write (counter at its top) means that
-  // the reader is awake or will be.
-  unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) };
 }
 
 /// How long an orderly end of a ring waits for the kernel (I7).

@@ -177,7 +177,12 @@ impl World {
         self.post(sqe.user_data, res);
       }
       opcode => {
-        if opcode == IORING_OP_OPENAT {
+        if opcode == LANE_OP_COPY_FILE {
+          // SAFETY: I2: as below; a lane copies both paths.
+          let path = unsafe { std::ffi::CStr::from_ptr(sqe.off as *const libc::c_char) };
+          assert!(path.to_bytes().iter().all(|byte| *byte != 0xaa), "a path was overwritten");
+        }
+        if opcode == IORING_OP_OPENAT || opcode == LANE_OP_COPY_FILE {
           // SAFETY: I2: the ring keeps the path until the entry is taken, which is now.
           let path = unsafe { std::ffi::CStr::from_ptr(sqe.addr as *const libc::c_char) };
           assert!(path.to_bytes().iter().all(|byte| *byte != 0xaa), "a path was overwritten");
@@ -210,6 +215,7 @@ impl World {
         self.open.insert(self.next_fd);
         self.next_fd
       }
+      LANE_OP_COPY_FILE => 0,
       _ => 1,
     };
     self.post(sqe.user_data, res);

@@ -33,8 +33,14 @@ impl Surroundings {
   }
 }
 
+/// musl has no name of its own for the numbers of limits.
+#[cfg(target_env = "musl")]
+type Resource = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Resource = libc::__rlimit_resource_t;
+
 #[allow(unsafe_code)]
-fn limit(resource: libc::__rlimit_resource_t) -> u64 {
+fn limit(resource: Resource) -> u64 {
   let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
   // SAFETY: I1: the kernel fills a struct of this function's own during the call.
   match unsafe { libc::getrlimit(resource, &mut limits) } {

@@ -168,7 +168,7 @@ impl Ring {
   // PAIR: Ring.pushChain
   /// Takes a chain: into the SQ in one piece, or into the backlog. All but the last are linked.
   pub fn push_chain(&mut self, entries: Vec<Entry>) -> Vec<Key> {
-    if entries.iter().any(|entry| self.refuses(&entry.sqe).is_some()) {
+    if entries.iter().any(|entry| self.refuses_member(&entry.sqe).is_some()) {
       return self.refuse_chain(entries);
     }
     let idle = self.own.is_empty() && self.backlog.is_empty();

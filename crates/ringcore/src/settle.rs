@@ -71,7 +71,7 @@ impl Ring {
   /// A chain with one of those: its own errno, and ECANCELED beside it.
   pub(crate) fn refuse_chain(&mut self, entries: Vec<Entry>) -> Vec<Key> {
     let refuse = |entry: Entry| {
-      let errno = self.refuses(&entry.sqe).unwrap_or(libc::ECANCELED);
+      let errno = self.refuses_member(&entry.sqe).unwrap_or(libc::ECANCELED);
       self.refuse(entry, errno)
     };
     entries.into_iter().map(refuse).collect()

@@ -180,6 +180,8 @@ constants! { SQE_CONSTANTS;
   IORING_OP_SYMLINKAT = 38;
   /// Makes a hard link.
   IORING_OP_LINKAT = 39;
+  /// Posts a completion into another ring.
+  IORING_OP_MSG_RING = 40;
   /// Makes a socket.
   IORING_OP_SOCKET = 45;
   /// Sends on a socket from memory that the network card reads.
@@ -300,6 +302,14 @@ constants! { SQE_CONSTANTS;
   BORDER_RETURN = 0x110;
   /// Border operation: nobody wants the buffer group `region` any more.
   BORDER_CLOSE_GROUP = 0x111;
+  /// Copies a file. An opcode of our own, which the kernel never sees: the lane's.
+  LANE_OP_COPY_FILE = 120;
+  /// Flag of `copyFile`: fails where there is something at the destination.
+  COPYFILE_EXCL = 1 << 0;
+  /// Flag of `copyFile`: shares the content where the file system can.
+  COPYFILE_FICLONE = 1 << 1;
+  /// Flag of `copyFile`: shares the content, or fails.
+  COPYFILE_FICLONE_FORCE = 1 << 2;
   /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
   ERRNO_UNSUPPORTED_OP = 4000;
   /// With the opcode added, as a negative result: the operation is not in the ring's allow list.

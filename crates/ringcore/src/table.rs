@@ -70,7 +70,7 @@ pub struct OpInfo {
   /// First kernel that has it.
   pub kernel: &'static str,
   /// An opcode of the same kernel or the next one: a variant of an older opcode is there when this
-  /// one is.
+  /// one is, and so is an operation of the lane.
   pub witness: u32,
   /// Its result is a new file descriptor, which somebody must close (I3).
   pub opens: bool,
@@ -207,6 +207,11 @@ pub const OPS: &[OpInfo] = &[
     .call("symlink").moves(Memory::TwoPaths, 0),
   row("linkat", IORING_OP_LINKAT, "5.15", "linkat(2)")
     .call("link").moves(Memory::TwoPaths, LEN | FLAGS),
+  OpInfo {
+    witness: IORING_OP_MSG_RING,
+    ..row("copyFile", LANE_OP_COPY_FILE, "5.18", "copy_file_range(2)")
+      .call("copyfile").moves(Memory::TwoPaths, FLAGS)
+  },
   row("socket", IORING_OP_SOCKET, "5.19", "socket(2)")
     .takes(OFF | LEN | FLAGS | FILE),
   variant("acceptMultishot", ACCEPT, "5.19", IORING_OP_SOCKET, "accept"),
@@ -224,8 +229,8 @@ pub const OPS: &[OpInfo] = &[
 ];
 
 /// The first row of every opcode, by opcode.
-const BY_OPCODE: [Option<OpInfo>; 64] = {
-  let mut by_opcode = [None; 64];
+const BY_OPCODE: [Option<OpInfo>; 128] = {
+  let mut by_opcode = [None; 128];
   let mut index = OPS.len();
   while index > 0 {
     index -= 1;
@@ -234,7 +239,7 @@ const BY_OPCODE: [Option<OpInfo>; 64] = {
   by_opcode
 };
 
-static INFO: [Option<OpInfo>; 64] = BY_OPCODE;
+static INFO: [Option<OpInfo>; 128] = BY_OPCODE;
 
 /// What the table knows of an opcode.
 pub fn info(opcode: u32) -> Option<&'static OpInfo> {

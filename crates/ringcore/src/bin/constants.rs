@@ -99,7 +99,9 @@ fn main() {
       println!("| --- | --- | --- | --- | --- |");
       for op in table::OPS {
         let result = if op.opens { "a descriptor" } else { "" };
-        let (name, opcode, kernel, man) = (op.name, op.opcode, op.kernel, op.man);
+        let (name, kernel, man) = (op.name, op.kernel, op.man);
+        let lane = op.opcode == sqe::LANE_OP_COPY_FILE;
+        let opcode = if lane { "lane".into() } else { op.opcode.to_string() };
         println!("| `op.{name}` | {opcode} | {kernel} | {result} | {man} |");
       }
     }

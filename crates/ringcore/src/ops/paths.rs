@@ -188,6 +188,19 @@ pub fn linkat(
   Fields::with(sqe, two_paths(from, to), "link", paths, nothing)
 }
 
+// PAIR: copyFile
+/// Copies a file with its permissions, over one that exists; `flags` is COPYFILE_* of
+/// `ringcore::sqe`. Done where both are the same file, which stays as it is. A copy that fails, or
+/// is cancelled, removes a destination that it has written to. Runs on the lane, not in a chain.
+///
+/// Man: copy_file_range(2), ioctl_ficlonerange(2). Kernel: 5.18.
+pub fn copy_file(from: impl AsRef<Path>, to: impl AsRef<Path>, flags: u32) -> Op<Fields<()>> {
+  let (from, to) = (from.as_ref(), to.as_ref());
+  let sqe = Sqe { op_flags: flags, ..Fd::Raw(-1).on(LANE_OP_COPY_FILE) };
+  let paths = (Some(from.into()), Some(to.into()));
+  Fields::with(sqe, two_paths(from, to), "copyfile", paths, nothing)
+}
+
 // PAIR: only-rust openatDirect -- TypeScript passes { direct } to op.openat
 /// The same into a slot of the ring's table, without a descriptor of the process and without
 /// O_CLOEXEC. What fails leaves the slot as it was.

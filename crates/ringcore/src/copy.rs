@@ -1,0 +1,313 @@
+// PAIR: only-rust copy.rs -- plain system calls on a thread of the lane
+//! A file is copied as Node's copyFile does it, with one difference: what the destination holds is
+//! written over, not cut off first, since new blocks cost several times the copy.
+#![allow(unsafe_code)]
+
+use crate::sqe::{COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What one system call copies: between two of them the end of the ring is looked for (I7).
+const PIECE: u64 = 1 << 20;
+/// What is read at once where the kernel does not copy by itself.
+const BUFFER: usize = 64 << 10;
+/// statfs(2): shares of Windows, whose fchmod may always fail.
+const CIFS: u32 = 0xff53_4d42;
+
+type Result<T> = std::result::Result<T, i32>;
+
+/// 0, or a negative errno. When something fails the destination is removed, as with node, except
+/// that a copy which was stopped before it has written leaves what it found.
+pub(crate) fn copy_file(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> i32 {
+  match copy(from, to, flags, stop) {
+    Ok(()) => 0,
+    Err(errno) => -errno,
+  }
+}
+
+fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
+  if flags & !(COPYFILE_EXCL | COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE) != 0 {
+    return Err(libc::EINVAL);
+  }
+  let exclusive = if flags & COPYFILE_EXCL != 0 { libc::O_EXCL } else { 0 };
+  let source = open(from, libc::O_RDONLY, 0, stop)?;
+  let found = stat(&source)?;
+  let target = open(to, libc::O_WRONLY | libc::O_CREAT | exclusive, found.st_mode, stop)?;
+  let there = stat(&target)?;
+  if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino) {
+    return Ok(());
+  }
+  if kind(&there) != libc::S_IFREG {
+    return Err(libc::EINVAL); // A pipe or a device, which has no length.
+  }
+  let (touched, way, buffer) = (false, Way::Range, Vec::new());
+  let mut copying = Copying { source, target, found, there, touched, way, buffer, stop };
+  let mut copied = copying.run(flags);
+  // An empty one is most likely new.
+  let kept = copied == Err(libc::ECANCELED) && !copying.touched && there.st_size > 0;
+  // Node begins with the cut: by a link, or another name, this is seen when a copy has failed.
+  if copied.is_err() && !copying.touched && !kept {
+    let _ = copying.cut(0);
+  }
+  // Some file systems say only now that there was no room.
+  copied = copied.and(close(copying.target));
+  if copied.is_err() && !kept {
+    // SAFETY: I1: a path of the job's own. Its own error would hide the first one.
+    unsafe { libc::unlink(to.as_ptr()) };
+  }
+  copied
+}
+
+/// How bytes are moved, best first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+  /// copy_file_range(2): within a file system, and some share instead of copying.
+  Range,
+  /// sendfile(2): between file systems.
+  Send,
+  /// read(2) and write(2).
+  Plain,
+}
+
+struct Copying<'a> {
+  source: OwnedFd,
+  target: OwnedFd,
+  found: libc::stat,
+  there: libc::stat,
+  /// The destination is no longer what it was.
+  touched: bool,
+  way: Way,
+  buffer: Vec<u8>,
+  stop: &'a AtomicBool,
+}
+
+impl Copying<'_> {
+  fn run(&mut self, flags: u32) -> Result<()> {
+    self.permit()?;
+    if kind(&self.found) == libc::S_IFDIR {
+      return Err(libc::EISDIR);
+    }
+    let size = self.found.st_size as u64;
+    let asked = flags & (COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE) != 0;
+    // Where a file system can share, copy_file_range shares as well, but piece by piece.
+    if asked || size > PIECE {
+      match self.clone_whole() {
+        Ok(()) => return Ok(()),
+        Err(errno) if flags & COPYFILE_FICLONE_FORCE != 0 => return Err(errno),
+        Err(_) => {}
+      }
+    }
+    // Pipes and devices have no length: as with node nothing of them is copied.
+    let regular = kind(&self.found) == libc::S_IFREG;
+    let sparse = (self.found.st_blocks as u64) * 512 < size;
+    let end = match (regular, sparse) {
+      (false, _) => 0,
+      (true, true) => self.islands(size)?,
+      (true, false) => self.pour(u64::MAX)?,
+    };
+    self.finish(end)
+  }
+
+  /// The destination gets the source's permissions.
+  fn permit(&mut self) -> Result<()> {
+    let target = self.target.as_raw_fd();
+    // SAFETY: I3: an open descriptor of ours.
+    match checked(unsafe { libc::fchmod(target, self.found.st_mode & 0o7777) } as i64) {
+      Err(libc::EPERM) => {
+        let mut system = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+        // SAFETY: I1: the kernel fills a struct of this function's own during the call.
+        let told = unsafe { libc::fstatfs(target, system.as_mut_ptr()) } == 0;
+        // SAFETY: I1: zeroed, and every bit pattern is a statfs.
+        let cifs = unsafe { system.assume_init() }.f_type as u32 == CIFS;
+        if told && cifs {
+          Ok(())
+        } else {
+          Err(libc::EPERM)
+        }
+      }
+      result => result.map(drop),
+    }
+  }
+
+  /// Shares the whole content.
+  fn clone_whole(&mut self) -> Result<()> {
+    // SAFETY: I3: open descriptors of ours; FICLONE takes a number.
+    let cloned =
+      unsafe { libc::ioctl(self.target.as_raw_fd(), libc::FICLONE, self.source.as_raw_fd()) };
+    checked(cloned as i64)?;
+    self.touched = true;
+    let size = stat(&self.source)?.st_size;
+    self.finish(size as u64)
+  }
+
+  /// Cuts off what is left of a longer one. An empty copy is a change of the file as well: its time
+  /// is the cut's.
+  fn finish(&mut self, end: u64) -> Result<()> {
+    if end == 0 || end < self.there.st_size as u64 {
+      self.cut(end)?;
+    }
+    Ok(())
+  }
+
+  /// A file with holes: only what lies between them. Where the file ends.
+  fn islands(&mut self, size: u64) -> Result<u64> {
+    if self.there.st_size > 0 {
+      self.cut(0)?; // What is not written is a hole then.
+      self.there.st_size = 0;
+    }
+    let mut at = 0;
+    loop {
+      let start = match seek(&self.source, at, libc::SEEK_DATA) {
+        Ok(start) => start,
+        Err(libc::ENXIO) => break,
+        // It cannot tell: all of it.
+        Err(_) if at == 0 => return self.pour(u64::MAX),
+        Err(errno) => return Err(errno),
+      };
+      let end = seek(&self.source, start, libc::SEEK_HOLE)?;
+      seek(&self.source, start, libc::SEEK_SET)?;
+      seek(&self.target, start, libc::SEEK_SET)?;
+      let copied = self.pour(end - start)?;
+      at = start + copied;
+      if copied < end - start {
+        return Ok(at); // It says that it is longer than it is, or has become shorter.
+      }
+    }
+    let end = seek(&self.source, 0, libc::SEEK_END).unwrap_or(size);
+    if end > at {
+      self.cut(end)?;
+    }
+    Ok(end)
+  }
+
+  /// Copies from one cursor to the other until the end, or `most` bytes; how many.
+  fn pour(&mut self, most: u64) -> Result<u64> {
+    let mut copied = 0;
+    if self.found.st_size == 0 {
+      self.way = Way::Plain; // Files of /proc have content all the same, which only a read shows.
+    }
+    while copied < most {
+      if self.stop.load(Ordering::Relaxed) {
+        return Err(libc::ECANCELED);
+      }
+      let piece = PIECE.min(most - copied) as usize;
+      match self.move_piece(piece) {
+        // Older kernels say so of files that have no length, or a wrong one.
+        Ok(0) if copied == 0 && self.way != Way::Plain => self.way = Way::Plain,
+        Ok(0) => break,
+        Ok(count) => {
+          copied += count as u64;
+          self.touched = true;
+        }
+        Err(errno) => self.way = self.way.instead(errno)?,
+      }
+    }
+    Ok(copied)
+  }
+
+  fn move_piece(&mut self, len: usize) -> Result<usize> {
+    let (from, to) = (self.source.as_raw_fd(), self.target.as_raw_fd());
+    let none = std::ptr::null_mut();
+    let moved = match self.way {
+      // SAFETY: I1, I3: open descriptors of ours; without offsets no memory is named.
+      Way::Range => unsafe { libc::copy_file_range(from, none, to, none, len, 0) },
+      // SAFETY: I1, I3: as above.
+      Way::Send => unsafe { libc::sendfile(to, from, none, len) },
+      Way::Plain => return self.move_plain(len.min(BUFFER)),
+    };
+    checked(moved as i64).map(|count| count as usize)
+  }
+
+  fn move_plain(&mut self, len: usize) -> Result<usize> {
+    self.buffer.resize(len, 0);
+    let buffer = self.buffer.as_mut_ptr();
+    // SAFETY: I1: a buffer of the copy's own, alive for the whole call.
+    let read = unsafe { libc::read(self.source.as_raw_fd(), buffer.cast(), len) };
+    let count = checked(read as i64)? as usize;
+    let mut rest = &self.buffer[..count];
+    while !rest.is_empty() {
+      // SAFETY: I1: as above.
+      let put = unsafe { libc::write(self.target.as_raw_fd(), rest.as_ptr().cast(), rest.len()) };
+      rest = &rest[checked(put as i64)? as usize..];
+      self.touched = true;
+    }
+    Ok(count)
+  }
+
+  fn cut(&mut self, len: u64) -> Result<()> {
+    // SAFETY: I3: an open descriptor of ours.
+    checked(unsafe { libc::ftruncate(self.target.as_raw_fd(), len as libc::off_t) } as i64)?;
+    self.touched = true;
+    Ok(())
+  }
+}
+
+impl Way {
+  /// What is tried when this way is not open to these files. Another error is the copy's own.
+  fn instead(self, errno: i32) -> Result<Way> {
+    let closed = matches!(
+      errno,
+      libc::EXDEV | libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL | libc::EPERM | libc::EACCES
+    );
+    match self {
+      Way::Range if closed => Ok(Way::Send),
+      Way::Send if closed => Ok(Way::Plain),
+      _ => Err(errno),
+    }
+  }
+}
+
+/// Opens without waiting for the other end of a pipe. A lease is waited for: it is given back, or
+/// taken, within seconds.
+fn open(path: &CStr, flags: i32, mode: libc::mode_t, stop: &AtomicBool) -> Result<OwnedFd> {
+  let flags = flags | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+  loop {
+    // SAFETY: I1, I3: a path of the job's own; the descriptor is new and belongs to nobody else.
+    match checked(unsafe { libc::open(path.as_ptr(), flags, mode & 0o7777) } as i64) {
+      // SAFETY: I3: as above.
+      Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+      Err(libc::EINTR) => {}
+      Err(libc::EAGAIN) if !stop.load(Ordering::Relaxed) => {
+        std::thread::sleep(Duration::from_millis(10));
+      }
+      Err(libc::EAGAIN) => return Err(libc::ECANCELED),
+      Err(errno) => return Err(errno),
+    }
+  }
+}
+
+fn close(fd: OwnedFd) -> Result<()> {
+  // SAFETY: I3: the only owner gives it up here.
+  match checked(unsafe { libc::close(fd.into_raw_fd()) } as i64) {
+    Err(libc::EINTR) => Ok(()), // It is closed all the same.
+    result => result.map(drop),
+  }
+}
+
+fn stat(fd: &OwnedFd) -> Result<libc::stat> {
+  let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+  // SAFETY: I1: the kernel fills a struct of this function's own during the call.
+  checked(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) } as i64)?;
+  // SAFETY: I1: filled, or zero, and every bit pattern is a stat.
+  Ok(unsafe { stat.assume_init() })
+}
+
+fn seek(fd: &OwnedFd, at: u64, whence: i32) -> Result<u64> {
+  // SAFETY: I3: an open descriptor of ours.
+  let place = unsafe { libc::lseek(fd.as_raw_fd(), at as libc::off_t, whence) };
+  checked(place).map(|place| place as u64)
+}
+
+fn kind(stat: &libc::stat) -> libc::mode_t {
+  stat.st_mode & libc::S_IFMT
+}
+
+/// A system call's result, or its errno.
+fn checked(result: i64) -> Result<i64> {
+  if result >= 0 {
+    return Ok(result);
+  }
+  Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
