@@ -52,7 +52,7 @@ impl Ring {
   pub(crate) fn accept(&mut self, entry: &mut Entry, direct: bool) -> (Key, bool) {
     let inline_bytes = entry.inline_bytes();
     let Entry { sqe, input, held, owner } = entry;
-    sqe.resv = 0; // The caller has looked at it.
+    (sqe.resv, sqe.addr3) = (0, 0); // The caller has looked at them.
     let (held, input) = (std::mem::take(held), input.take());
     let key = self.slots.insert(*owner, held, opens(sqe));
     sqe.user_data = key.user_data();
@@ -98,13 +98,10 @@ impl Ring {
       return None;
     }
     self.reclaim();
-    let (ring, generation) = ((sqe.resv >> 32) as u32, sqe.resv as u32);
-    if ring != 0 && ring != self.serial {
+    if (sqe.resv >> 32) as u32 != self.serial {
       return Some(ERRNO_WRONG_RUNTIME as i32);
     }
-    let fixed = sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
-    let slot = if fixed { sqe.fd as u32 } else { sqe.file_index.wrapping_sub(1) };
-    (generation != 0 && !self.directs.knows(slot, generation)).then_some(libc::EBADF)
+    (!self.directs.owns(sqe)).then_some(libc::EBADF)
   }
 
   /// Whether an entry of so many inline bytes may go straight into the SQ.
@@ -241,11 +238,13 @@ impl Ring {
   pub fn cancel_fd(&mut self, mut sqe: Sqe, owner: Owner) -> Key {
     let key = self.slots.insert(owner, Held::Nothing, false);
     self.in_flight += 1;
-    if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ENOENT)) {
+    let ended = self.fatal.or(self.closed.then_some(libc::ENOENT));
+    if let Some(errno) = ended.or_else(|| self.refuses(&sqe)) {
       self.finish_locally(key, -errno);
       return key;
     }
-    let fixed = |sqe: &Sqe| sqe.flags as u32 & crate::sqe::IOSQE_FIXED_FILE != 0;
+    sqe.resv = 0; // The slot is its caller's: a close of it goes out behind this.
+    let fixed = |sqe: &Sqe| sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
     let direct = sqe.op_flags & crate::sqe::IORING_ASYNC_CANCEL_FD_FIXED != 0;
     let mut ended = 0;
     for index in 0..self.backlog.len() {

@@ -236,6 +236,8 @@ constants! { SQE_CONSTANTS;
   IORING_ASYNC_CANCEL_FD = 1 << 1;
   /// cancel_flags: the descriptor is a direct one.
   IORING_ASYNC_CANCEL_FD_FIXED = 1 << 3;
+  /// splice_flags: the source is a direct slot.
+  SPLICE_F_FD_IN_FIXED = 1 << 31;
   /// One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
   /// its length bounds how long teardown waits (I7).
   MAX_TRANSFER = 1 << 20;
