@@ -76,7 +76,8 @@ pub struct World {
   cq_entries: usize,
   sq: VecDeque<Sqe>,
   cq: VecDeque<Cqe>,
-  overflow: VecDeque<Cqe>,
+  /// Completions that found no room in the CQ.
+  pub overflow: VecDeque<Cqe>,
   /// Taken, not completed.
   pub running: Vec<Sqe>,
   /// Descriptors given out and not closed.
