@@ -291,6 +291,33 @@ fn descriptors_of_messages_that_nobody_took_at_the_end_are_closed() {
   }
 }
 
+// PAIR: only-rust -- in TypeScript only the end of a thread leaves completions behind
+#[test]
+fn descriptors_of_messages_that_the_list_had_no_room_for_are_closed() {
+  let _alone = alone();
+  let rt = runtime();
+  let (from, to) = UnixStream::pair().unwrap();
+  let null = File::open("/dev/null").unwrap();
+  let (before, fd) = (descriptors(), to.as_raw_fd());
+  let mut border = border();
+  // Nobody takes from the list, and it is full.
+  let refused = descriptor(IORING_OP_NOP, 100, -1, &[(D_SQE_FLAGS, 1 << 8)]);
+  completed(&mut border, &[refused; 1024], 1024);
+  for quarter in 2..=4 {
+    completed(&mut border, &[refused; 1024], 1024 * quarter);
+  }
+  assert_eq!(border.get(H_COMPLETIONS), MAX_COMPLETIONS);
+  let own = descriptors();
+  (0..3).for_each(|_| pass(&rt, &from, b"x", &[null.as_raw_fd(), null.as_raw_fd()]));
+  turn(&mut border, &[receive(0, fd, 0), receive(1, fd, 1), receive(2, fd, 2)]);
+  assert!(border.close(Duration::from_secs(5)));
+  assert_eq!(descriptors(), own + 6 - 2, "they came, and the ring and its eventfd went");
+  border.abandon_completions();
+  border.abandon_completions(); // Once.
+  drop(border);
+  assert_eq!(descriptors(), before);
+}
+
 // PAIR: only-rust -- TypeScript refuses these flags before there is a descriptor
 #[test]
 fn no_flag_of_a_message_leaves_its_memory_with_the_network() {
