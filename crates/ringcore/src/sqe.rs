@@ -70,7 +70,8 @@ impl Sqe {
   }
 
   /// Bytes that the kernel would move on the calling thread if this completes inline. One enter
-  /// cannot be interrupted, so the ring caps their sum (I8). A vector's lengths are in its input.
+  /// cannot be interrupted, so the ring caps their sum (I8). A vector's lengths are in its input, a
+  /// message's iovec is the end of its.
   pub fn inline_bytes(&self, input: Option<&[u8]>) -> usize {
     if self.flags as u32 & IOSQE_ASYNC != 0 {
       return 0;
@@ -86,6 +87,9 @@ impl Sqe {
       | IORING_OP_SEND_ZC => self.len as usize,
       IORING_OP_READV | IORING_OP_WRITEV => {
         input.map_or(0, |iovecs| iovecs.chunks_exact(16).map(length).sum())
+      }
+      IORING_OP_SENDMSG | IORING_OP_RECVMSG => {
+        input.and_then(|bytes| bytes.last_chunk::<16>()).map_or(0, |iovec| length(iovec))
       }
       _ => 0,
     }

@@ -209,6 +209,33 @@ fn what_a_message_cannot_do_fails_with_its_errno() {
   rt.run(op::close(tcp)).unwrap();
 }
 
+#[test]
+fn messages_count_among_the_bytes_that_one_enter_moves() {
+  let _alone = alone();
+  let rt = runtime();
+  let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+  let fd = socket.as_raw_fd();
+  // Nothing is there to be received, and nowhere to send to: what counts is what could be moved.
+  let enters = |bytes: usize, send: bool| {
+    let before = rt.stats().enters;
+    rt.run(async move {
+      if send {
+        let all = (0..20).map(|_| op::sendmsg(fd, vec![0; bytes], 0)).collect();
+        assert!(ringcore::all(all).await.into_iter().all(|(sent, _)| sent.is_err()));
+      } else {
+        let receive = || op::recvmsg(fd, vec![0; bytes], libc::MSG_DONTWAIT);
+        let received = ringcore::all((0..20).map(|_| receive()).collect()).await;
+        assert!(received.into_iter().all(|(received, _)| received.is_err()));
+      }
+    });
+    rt.stats().enters - before
+  };
+  for send in [false, true] {
+    let (long, short) = (enters(200 << 10, send), enters(16, send));
+    assert!(long >= short + 3, "{long} enters for 4 MiB, {short} for a few bytes");
+  }
+}
+
 type Descriptor = [u32; 16];
 
 fn border() -> Border {

@@ -421,17 +421,21 @@ fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
 #[test]
 fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
   const BYTES: usize = 400 << 10;
-  for opcode in [IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV] {
+  let messages = [IORING_OP_SENDMSG, IORING_OP_RECVMSG];
+  let others = [IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV];
+  for opcode in others.into_iter().chain(messages) {
     let (mut ring, script) = scripted(64);
     let growth = ring.regions.grow(9).unwrap();
     let vector = opcode != IORING_OP_READ;
     let half = [growth.slab.base() as u64, BYTES as u64 / 2].map(u64::to_ne_bytes).concat();
+    let message = [[0; 56].to_vec(), [0, BYTES as u64].map(u64::to_ne_bytes).concat()].concat();
+    let lengths = if messages.contains(&opcode) { message } else { [&half[..], &half].concat() };
     let len = if vector { 2 } else { BYTES as u32 };
     let long = Sqe { len, addr: growth.slab.base() as u64, ..entry(opcode) };
     let away = Sqe { flags: IOSQE_ASYNC as u8, ..long };
     for i in 0..20 {
       // A vector's lengths are in its input, wherever that waits.
-      let input = vector.then(|| Input::at_addr([&half[..], &half].concat()));
+      let input = vector.then(|| Input::at_addr(lengths.clone()));
       let (sqe, owner) = (if i < 10 { long } else { away }, Owner::Ticket(i));
       ring.push(Entry { sqe, input, held: Held::Nothing, owner });
     }
