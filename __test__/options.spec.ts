@@ -137,6 +137,38 @@ test.serial('max workers keeps the number of worker threads', async (t) => {
   }
 });
 
+test('max workers keeps the number of threads for what may wait for ever', async (t) => {
+  const path = folder(t);
+  execFileSync('mkfifo', [join(path, 'from'), join(path, 'to')]);
+  // Workers belong to the thread: each limit has a process of its own.
+  for (const unbounded of [1, 3, 6]) {
+    const { code, stdout, stderr } = await child(`
+      const fs = process.getBuiltinModule('node:fs');
+      const rt = new ringcore.Runtime({ maxWorkers: { bounded: 2, unbounded: ${unbounded} } });
+      const [from, to] = ['from', 'to'].map((name) => fs.openSync('${path}/' + name, 'r+'));
+      const workers = () => fs.readdirSync('/proc/self/task').filter((task) => {
+        try {
+          return /^iou-wrk/.test(fs.readFileSync('/proc/self/task/' + task + '/comm', 'utf8'));
+        } catch {
+          return false;
+        }
+      }).length;
+      // A splice out of an empty pipe waits in its worker, and in one of those for no file.
+      const all = Array.from({ length: 12 }, () => {
+        return rt.op.splice(from, -1, to, -1, 1).then((count) => count);
+      });
+      while (workers() < ${unbounded}) await rt.op.timeout(1);
+      await rt.op.timeout(50);
+      const found = workers();
+      fs.writeSync(from, 'x'.repeat(12));
+      const moved = await Promise.all(all);
+      await rt.close();
+      process.stdout.write(JSON.stringify([found, moved.filter((count) => count === 1).length]));`);
+    t.is(code, 0, stderr);
+    t.deepEqual(JSON.parse(stdout), [unbounded, 12]);
+  }
+});
+
 test.serial('attached rings together keep to max workers', async (t) => {
   const { block, release } = fifo(t);
   const sqpoll = { idleMs: 20 };
