@@ -328,6 +328,7 @@ test('a direct read works with an ordinary Buffer', async (t) => {
     t.is(await rt.op.read(fd, bytes, 4096), length, `${length}`);
     t.deepEqual(bytes, counting(16_384).subarray(4096, 4096 + length));
   }
+  t.is((await failure(rt.op.read(fd, Buffer.alloc(4096), 1))).code, 'EINVAL');
   t.is(await rt.op.write(fd, Buffer.alloc(4096, 'z'), 8192), 4096);
   t.is(readFileSync(path).toString('latin1', 8190, 8194), '\xfe\xffzz');
 });
