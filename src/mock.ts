@@ -19,6 +19,7 @@ import {
   PATHS,
   RARE,
   type Region,
+  resultOf,
   type Taken,
   World,
 } from './world.ts';
@@ -264,15 +265,13 @@ export class Mock implements Driver {
     const target = AIMS.has(opcode) ? (this.tickets[d[S.D_REGION] >>> 0] ?? null) : null;
     const checked = this.check(opcode, d, length);
     if (checked === null) return EINVAL;
-    const counts = opcode === S.IORING_OP_SPLICE || opcode === S.IORING_OP_TEE;
-    const injects = opcode === S.IORING_OP_NOP && (d[S.D_WORD0] & 1) !== 0;
     const entry: Taken = {
       ticket,
       opcode,
       fd: d[S.D_FD],
       region: checked.bytes === null ? null : (this.regions[d[S.D_REGION] >>> 0] ?? null),
       bytes: checked.bytes,
-      result: counts || injects ? length | 0 : opcode === S.IORING_OP_POLL_ADD ? d[S.D_WORD0] : 0,
+      result: resultOf(opcode, d),
       pattern: patternOf(d[S.D_FD], d[S.D_OFFSET_LO]),
       target,
       done: false,

@@ -117,6 +117,13 @@ export function hasPaths(memory: ArrayBuffer, opcode: number, d: Int32Array): bo
   return text.at(-1) === 0 && text.filter((byte) => byte === 0).length === count;
 }
 
+/** What a nop completes with, the events of a poll, the most of a count. */
+export function resultOf(opcode: number, d: Int32Array): number {
+  const [length, flags] = [d[S.D_LENGTH] as number, d[S.D_WORD0] as number];
+  if (opcode === S.IORING_OP_NOP) return (flags & S.IORING_NOP_INJECT_RESULT) !== 0 ? length : 0;
+  return opcode === S.IORING_OP_POLL_ADD ? flags & 0xffff : length;
+}
+
 /** A completion on its way into the list. */
 export interface Finished {
   readonly entry: Taken | null;
@@ -216,7 +223,8 @@ export class World {
 
   /** A count that may be short. */
   private count(whole: number): number {
-    return this.random.chance(this.faults.short) ? this.random.below(whole + 1) : whole;
+    const most = Math.min(whole >>> 0, S.LONGEST_TRANSFER);
+    return this.random.chance(this.faults.short) ? this.random.below(most + 1) : most;
   }
 
   post(entry: Taken, res: number): void {

@@ -103,7 +103,7 @@ impl World {
       IORING_OP_TIMEOUT => -libc::ETIME,
       IORING_OP_LINK_TIMEOUT => -libc::ETIME,
       _ if self.random.chance(self.faults.error) => -libc::EIO,
-      IORING_OP_POLL_ADD => poll_word(sqe.op_flags) as i32,
+      IORING_OP_POLL_ADD => (poll_word(sqe.op_flags) & 0xffff) as i32,
       IORING_OP_SPLICE | IORING_OP_TEE => self.count(sqe.len),
       IORING_OP_SEND_ZC => {
         let count = self.transfer(&sqe);
@@ -164,6 +164,7 @@ impl World {
 
   /// A count that may be short.
   fn count(&mut self, len: u32) -> i32 {
+    let len = len.min(LONGEST_TRANSFER);
     let short = self.random.chance(self.faults.short);
     (if short { self.random.below(len + 1) } else { len }) as i32
   }
@@ -178,7 +179,7 @@ impl World {
         (sqe.off as *mut u32).byte_add(48).write_unaligned(0);
       }
     }
-    if count == 0 {
+    if count == 0 || sqe.addr == 0 {
       return 0; // It may be without a region, that is without an address.
     }
     if fills(sqe.opcode as u32) {
