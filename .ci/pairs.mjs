@@ -256,7 +256,7 @@ function checkTests(root, ts, rs, report) {
 
 // A Rust name has neither capitals nor signs, so both are levelled: "EAGAIN doesn't reach ..." is
 // the twin of eagain_doesnt_reach_...
-function title(text) {
+export function title(text) {
   return text
     .toLowerCase()
     .replace(/['’]/g, '')

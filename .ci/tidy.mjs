@@ -1,4 +1,5 @@
-// What no formatter and no compiler looks at: lengths, machine-specific text, reasons for unsafe.
+// What no formatter and no compiler looks at: lengths, machine-specific text, reasons for unsafe,
+// titles of tests in the docs.
 //
 //   node .ci/tidy.mjs [root]
 
@@ -7,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { root as ownRoot } from './children.mjs';
 import { sourcePairs } from './pairs.mjs';
 import { repositoryFiles, scan, textOf } from './scan.mjs';
+import { checkTitles } from './titles.mjs';
 
 const limits = { columns: 100, file: 400, function: 70 };
 
@@ -46,6 +48,7 @@ export function check(root, exceptions = longer) {
       measure(`${file} ${name}`, file, line, length, limits.function, name);
     }
   }
+  problems.push(...checkTitles(root));
   for (const key of Object.keys(exceptions)) {
     if (!used.has(key)) report('.ci/tidy.mjs', 1, `the list names ${key}, which is not there`);
   }

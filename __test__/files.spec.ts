@@ -1,6 +1,7 @@
 // Operations on open files: vectors, flags, sizes, syncs, pipes.
 // Pair: crates/ringcore/tests/files.rs
 
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs, { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -457,4 +458,67 @@ test('long reads leave the thread unless they must not wait', (t) => {
 test('an operation that this kernel lacks is named by its opcode', (t) => {
   t.regex(unsupportedError('read', IORING_OP_READV).message, /no readv: .*Linux 5\.1$/);
   t.regex(unsupportedError('nop').message, /no nop/);
+});
+
+// PAIR: only-typescript -- what is compared with is node:fs
+test('descriptors of every kind are read and written as by node:fs', async (t) => {
+  const rt = await runtime(t);
+  const path = folder(t);
+  const [plain, fifo, silence] = ['plain', 'fifo', 'silence'].map((name) => join(path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  fs.writeFileSync(plain, 'a'.repeat(100));
+  execFileSync('mkfifo', [fifo, silence]);
+  const { O_RDONLY, O_WRONLY, O_RDWR, O_NONBLOCK, O_DIRECTORY, O_NOCTTY } = fs.constants;
+  const O_PATH = 0o10000000;
+  const kinds: Record<string, number> = {
+    'a file that is only read': openSync(plain, O_RDONLY),
+    'a file that is only written': openSync(plain, O_WRONLY),
+    'a FIFO without writers': openSync(silence, O_RDONLY | O_NONBLOCK),
+    'a FIFO': openSync(fifo, O_RDWR | O_NONBLOCK),
+    'a directory': openSync(path, O_RDONLY | O_DIRECTORY),
+    'a path': openSync(plain, O_PATH),
+    'a terminal': openSync('/dev/ptmx', O_RDWR | O_NONBLOCK | O_NOCTTY),
+    'a full device': openSync('/dev/full', O_RDWR),
+    'a socket': await rt.op.socket(constants.AF_UNIX, constants.SOCK_STREAM),
+    'a socket of datagrams': await rt.op.socket(constants.AF_INET, constants.SOCK_DGRAM),
+  };
+  const outcome = (call: () => number) => {
+    try {
+      return call();
+    } catch (error) {
+      const { code, errno, syscall, message } = error as NodeJS.ErrnoException;
+      return { code, errno, syscall, message };
+    }
+  };
+  const settled = async (op: PromiseLike<number>) => {
+    try {
+      return await op;
+    } catch (error) {
+      const { code, errno, syscall, message } = error as NodeJS.ErrnoException;
+      return { code, errno, syscall, message };
+    }
+  };
+  const all = { ...kinds, 'a closed one': NO_FD, 'the last number': 0x7fffffff };
+  // Nothing would ever come: the ring waits there, and a blocking call would.
+  const silent = ['a terminal', 'a socket of datagrams'];
+  for (const [kind, fd] of Object.entries(all)) {
+    // The ring takes no notice of a position in a stream, which is ESPIPE to a system call.
+    const streams = /FIFO|terminal|socket/.test(kind);
+    for (const position of streams ? [null] : [null, 0, 2 ** 33]) {
+      const [offset, at] = [position ?? -1, `${kind} at ${position}`];
+      const bytes = Buffer.from('x');
+      const [ours, nodes] = [Buffer.alloc(2), Buffer.alloc(2)];
+      const empty = silent.includes(kind);
+      const mine = [await settled(rt.op.write(fd, bytes, offset))];
+      if (!empty) mine.push(await settled(rt.op.read(fd, ours, offset)));
+      const theirs = [outcome(() => writeSync(fd, bytes, 0, bytes.length, position))];
+      if (!empty) theirs.push(outcome(() => readSync(fd, nodes, 0, 2, position)));
+      t.deepEqual(mine, theirs, at);
+      t.deepEqual(ours, nodes, at);
+    }
+  }
+  for (const fd of Object.values(kinds)) closeSync(fd);
 });

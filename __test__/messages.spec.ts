@@ -8,7 +8,8 @@ import { rights, rightsControl } from '../src/ops/messages.ts';
 import { connection, LOOPBACK, listener, NO_FD, name, portOf, socket } from './sockets.ts';
 import { descriptors, failure, folder, many, pipe, runtime, until } from './support.ts';
 
-const { AF_INET, AF_UNIX, MSG_CTRUNC, MSG_TRUNC, MSG_WAITALL, SOCK_DGRAM } = constants;
+const { AF_INET, AF_UNIX, MSG_CTRUNC, MSG_DONTWAIT, MSG_TRUNC, MSG_WAITALL, SOCK_DGRAM } =
+  constants;
 const ROOM = { control: 64 };
 
 /** Sends and receives one byte with descriptors. */
@@ -223,6 +224,30 @@ test('what a message cannot do fails with its errno', async (t) => {
   const { path } = where as { path: string };
   await fails(op.sendmsg(ends[0], bytes, 0, { to: where }), `sendmsg EISCONN ${path}`);
   t.is(rt.executor.reactor.ring.regions.held, 0);
+});
+
+test('messages count among the bytes that one enter moves', async (t) => {
+  const rt = await runtime(t);
+  const fd = await socket(t, rt, AF_INET, SOCK_DGRAM);
+  // Nothing is there to be received, and nowhere to send to: what counts is what could be moved.
+  const enters = async (bytes: number, send: boolean) => {
+    const before = rt.stats().enters;
+    const codes = await Promise.all(
+      Array.from({ length: 20 }, () => {
+        const buffer = new Uint8Array(bytes);
+        const message = send ? rt.op.sendmsg(fd, buffer) : rt.op.recvmsg(fd, buffer, MSG_DONTWAIT);
+        return failure(message).then(({ code }) => code);
+      }),
+    );
+    const known = send ? ['EDESTADDRREQ', 'EMSGSIZE'] : ['EAGAIN'];
+    t.true(codes.every((code) => known.includes(code as string)));
+    return rt.stats().enters - before;
+  };
+  for (const send of [false, true]) {
+    await enters(200 << 10, send); // Whatever grows has grown.
+    const [long, short] = [await enters(200 << 10, send), await enters(16, send)];
+    t.true(long >= short + 3, `${long} enters for 4 MiB, ${short} for a few bytes`);
+  }
 });
 
 // PAIR: only-typescript -- Rust's types refuse most of these at compile time

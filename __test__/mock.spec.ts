@@ -26,6 +26,18 @@ test('a fault percentage of 0 never strikes and one of 100 always does', (t) => 
   }
 });
 
+/** Operations that the steps below do not name. */
+const OTHERS: readonly ((op: Runtime['op']) => Op<unknown>)[] = [
+  (op) => op.statx(AT_FDCWD, 'some/path'),
+  (op) => op.renameat(AT_FDCWD, 'a', AT_FDCWD, 'b'),
+  (op) => op.unlinkat(AT_FDCWD, 'a'),
+  (op) => op.fsync(3),
+  (op) => op.listen(3),
+  (op) => op.splice(3, -1, 4, -1, 100),
+  (op) => op.readv(3, [new Uint8Array(5), new Uint8Array(700)], 7),
+  (op) => op.recv(3, new Uint8Array(100)),
+];
+
 /** One seed: tasks with random operations, then checks of what must hold whatever happened. */
 class Simulation {
   readonly plan: Random;
@@ -135,6 +147,30 @@ class Simulation {
     yield* child;
   }
 
+  /** One of the others. */
+  *others(mine: Set<number>): Generator<Future<unknown>, void, unknown> {
+    const { op } = this.runtime;
+    const kind = this.plan.below(OTHERS.length + 4);
+    const other = OTHERS[kind];
+    if (other !== undefined) {
+      yield* this.keep(other(op));
+      return;
+    }
+    if (kind < OTHERS.length + 2) {
+      const polls = kind === OTHERS.length;
+      const [poll, timer] = [op.pollAdd(0, 4), op.timeout(9)];
+      const target = this.keep<unknown>(polls ? poll : timer);
+      target.begin();
+      target.catch(() => {});
+      yield* this.keep(polls ? op.pollRemove(poll) : op.timeoutUpdate(timer, 1));
+      return;
+    }
+    const opened = this.keep(kind % 2 === 0 ? op.socket(1, 1) : op.accept(3));
+    const fd = yield* opened;
+    mine.add(fd);
+    this.owned.add(fd);
+  }
+
   *step(mine: Set<number>): Generator<Future<unknown>, void, unknown> {
     const { op } = this.runtime;
     const kind = this.plan.below(100);
@@ -149,6 +185,7 @@ class Simulation {
       yield* race([this.keep(op.read(1, new Uint8Array(9))), this.keep(op.pollAdd(1, 1))]);
     } else if (kind < 85) yield* this.abort(mine);
     else if (kind < 90) yield* this.cancel();
+    else if (kind < 91) yield* this.others(mine);
     else if (kind < 92) yield* yieldNow();
     else if (kind < 94) {
       yield* all(Array.from({ length: 30 }, () => this.keep(op.pollAdd(0, 1))));

@@ -1,6 +1,14 @@
 // Pair: crates/ringcore/tests/options.rs
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -89,6 +97,41 @@ test('SQPOLL is refused to a process whose effective user is another one', async
   t.deepEqual([plain, again], ['works', 'works']);
 });
 
+// PAIR: only-typescript -- Rust's libraries change the user of one thread only
+test('after setuid and setgid files are opened as the new user', async (t) => {
+  if (process.getuid?.() !== 0) {
+    t.log('only root may become somebody else');
+    t.pass();
+    return;
+  }
+  const path = folder(t);
+  chmodSync(path, 0o755);
+  for (const name of ['own', 'group']) writeFileSync(join(path, name), name);
+  chmodSync(join(path, 'own'), 0o600);
+  chmodSync(join(path, 'group'), 0o060);
+  const { code, stdout, stderr } = await child(`
+    const fs = process.getBuiltinModule('node:fs');
+    const rt = new ringcore.Runtime();
+    // An open that may create goes to a worker of the kernel, another one does not.
+    const open = (name, flags) => rt.op.openat(-100, '${path}/' + name, flags, 0o600).then(
+      (fd) => { fs.closeSync(fd); return 'opened'; }, ({ code }) => code);
+    const all = async () => [
+      await open('own', 0), await open('own', ${constants.O_CREAT}),
+      await open('group', 0), await open('new', ${constants.O_CREAT | constants.O_WRONLY}),
+    ];
+    const before = await all();
+    fs.unlinkSync('${path}/new');
+    process.setgroups([]);
+    process.setgid(65534);
+    process.setuid(65534);
+    process.stdout.write(JSON.stringify([before, await all()]));
+    await rt.close();`);
+  t.is(code, 0, stderr);
+  const [before, after] = JSON.parse(stdout) as string[][];
+  t.deepEqual(before, ['opened', 'opened', 'opened', 'opened']);
+  t.deepEqual(after, ['EACCES', 'EACCES', 'EACCES', 'EACCES']);
+});
+
 /** A FIFO that nobody has open: an open that may create goes to a worker at once and blocks it. */
 function fifo(t: ExecutionContext): {
   block: (rt: Runtime, count: number) => Promise<unknown>[];
@@ -134,6 +177,38 @@ test.serial('max workers keeps the number of worker threads', async (t) => {
     await Promise.all(opens);
     await rt.close();
     await until(() => workers() <= 2);
+  }
+});
+
+test('max workers keeps the number of threads for what may wait for ever', async (t) => {
+  const path = folder(t);
+  execFileSync('mkfifo', [join(path, 'from'), join(path, 'to')]);
+  // Workers belong to the thread: each limit has a process of its own.
+  for (const unbounded of [1, 3, 6]) {
+    const { code, stdout, stderr } = await child(`
+      const fs = process.getBuiltinModule('node:fs');
+      const rt = new ringcore.Runtime({ maxWorkers: { bounded: 2, unbounded: ${unbounded} } });
+      const [from, to] = ['from', 'to'].map((name) => fs.openSync('${path}/' + name, 'r+'));
+      const workers = () => fs.readdirSync('/proc/self/task').filter((task) => {
+        try {
+          return /^iou-wrk/.test(fs.readFileSync('/proc/self/task/' + task + '/comm', 'utf8'));
+        } catch {
+          return false;
+        }
+      }).length;
+      // A splice out of an empty pipe waits in its worker, and in one of those for no file.
+      const all = Array.from({ length: 12 }, () => {
+        return rt.op.splice(from, -1, to, -1, 1).then((count) => count);
+      });
+      while (workers() < ${unbounded}) await rt.op.timeout(1);
+      await rt.op.timeout(50);
+      const found = workers();
+      fs.writeSync(from, 'x'.repeat(12));
+      const moved = await Promise.all(all);
+      await rt.close();
+      process.stdout.write(JSON.stringify([found, moved.filter((count) => count === 1).length]));`);
+    t.is(code, 0, stderr);
+    t.deepEqual(JSON.parse(stdout), [unbounded, 12]);
   }
 });
 

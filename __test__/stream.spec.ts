@@ -1,10 +1,10 @@
 // Pair: crates/ringcore/tests/stream.rs
 import { writeSync } from 'node:fs';
 import test from 'ava';
-import { op, Runtime, race, type Stream, sleep, timeout } from '../src/index.ts';
+import { all, op, Runtime, race, type Stream, sleep, timeout } from '../src/index.ts';
 import { BACKLOG } from '../src/stream.ts';
 import { close, connect, listen, pair } from './peers.ts';
-import { child, descriptors, failure, many, runtime, settle, until } from './support.ts';
+import { child, descriptors, failure, many, pipe, runtime, settle, until } from './support.ts';
 
 const NO_FD = 0x7ffffff;
 const POLLIN = 1;
@@ -224,6 +224,64 @@ test.serial('a next that is left loses nothing', async (t) => {
   await stream.close();
   await flat(before);
   close(fd);
+});
+
+test('a value that came for who has left is given to the next', async (t) => {
+  const rt = await runtime(t);
+  const group = rt.buffer.provide({ count: 4, size: 64 });
+  for (const way of ['race', 'timeout', 'all', 'all left', 'all queued', 'abort'] as const) {
+    const [near, far] = await pair(rt, t);
+    const gate = pipe(t);
+    const chunks = rt.op.recvMultishot(near, group, { lend: true });
+    const opened = rt.op.read(gate, new Uint8Array(1));
+    if (way === 'all queued') {
+      const first = start(chunks);
+      writeSync(far, 'zero');
+      (await first)?.release();
+      writeSync(far, 'one');
+      await until(() => group.available === 3);
+    }
+    let fail = (_: Error) => {};
+    const failing = new Promise<never>((_, reject) => {
+      fail = reject;
+    });
+    const handle = rt.spawn(function* () {
+      // The gate and the value come in one delivery, the task is polled after it.
+      if (way === 'race') yield* race([opened, chunks.next()]);
+      else if (way === 'timeout') yield* race([opened, timeout(chunks.next(), 60_000)]);
+      // Its value is in the list that nobody will see.
+      else if (way === 'all') yield* all([chunks.next(), failing]);
+      else if (way.startsWith('all')) yield* race([all([chunks.next(), failing]), opened]);
+      else yield* chunks.next();
+    });
+    const ended = handle.then(
+      () => 'won',
+      (error) => (error as Error).name,
+    );
+    await until(() => rt.stats().inFlight > 0);
+    await settle();
+    if (way === 'abort') {
+      opened.then(
+        () => handle.abort(),
+        () => {},
+      );
+      await settle(2);
+    }
+    if (way !== 'all queued') writeSync(far, 'one');
+    if (way.startsWith('all')) await settle();
+    if (way === 'all') fail(new RangeError('of its companion'));
+    writeSync(gate, 'x');
+    t.is(await ended, { all: 'RangeError', abort: 'AbortError' }[way as string] ?? 'won', way);
+    await opened;
+    writeSync(far, 'two');
+    for (const text of ['one', 'two']) {
+      const lent = await chunks.next();
+      t.is(lent && Buffer.from(lent.bytes).toString(), text, way);
+      lent?.release();
+    }
+    await chunks.close();
+    t.is(group.available, 4, way);
+  }
 });
 
 function* failing(future: ReturnType<typeof timeout>) {

@@ -1,6 +1,7 @@
 // PAIR: only-typescript views.spec.ts -- Rust futures own their buffers, nobody can detach them
 import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 import { CLASSES, classBytes, classOf } from '../src/buffer.ts';
 import { AT_FDCWD, type Runtime, race } from '../src/index.ts';
@@ -158,6 +159,90 @@ test('a slice of the Buffer pool leaves its neighbours untouched', async (t) => 
   t.true(after?.every((byte) => byte === 0x33));
 });
 
+/** The types of Node leave it to a browser's. */
+interface Wasm {
+  Memory: new (options: {
+    initial: number;
+    maximum: number;
+    shared?: boolean;
+  }) => {
+    readonly buffer: ArrayBuffer;
+    grow(pages: number): number;
+  };
+}
+
+// PAIR: only-typescript -- WebAssembly's memory is JavaScript's
+test('memory of WebAssembly that grows in flight gets nothing, shared memory does', async (t) => {
+  const rt = await runtime(t);
+  const fd = pipe(t);
+  const { Memory } = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
+  const memory = new Memory({ initial: 1, maximum: 9 });
+  const old = memory.buffer;
+  const ended = failure(rt.op.read(fd, new Uint8Array(old, 100, 3)));
+  await settle();
+  memory.grow(1);
+  writeSync(fd, 'abc');
+  t.like(await ended, { code: 'ERR_RINGCORE_BUFFER_DETACHED', bytesRead: 3 });
+  t.is(old.byteLength, 0);
+  t.true(
+    new Uint8Array(memory.buffer).every((byte) => byte === 0),
+    'nor what took its place',
+  );
+  // What was begun before has its bytes, what comes later works on the new memory.
+  new Uint8Array(memory.buffer).fill(0x61, 0, 3);
+  const writing = rt.op.write(fd, new Uint8Array(memory.buffer, 0, 3));
+  writing.begin();
+  memory.grow(1);
+  t.is(await writing, 3);
+  const bytes = new Uint8Array(memory.buffer, 0xffff, 3);
+  t.is(await rt.op.read(fd, bytes), 3);
+  t.is(Buffer.from(bytes).toString(), 'aaa');
+  // Shared memory grows where it is: an old view stays valid.
+  const shared = new Memory({ initial: 1, maximum: 9, shared: true });
+  const view = new Uint8Array(shared.buffer, 100, 3);
+  const reading = rt.op.read(fd, view);
+  reading.begin();
+  await settle();
+  shared.grow(1);
+  writeSync(fd, 'xyz');
+  t.is(await reading, 3);
+  t.is(Buffer.from(view).toString(), 'xyz');
+});
+
+// PAIR: only-typescript -- Rust lends a buffer to one operation, and to no thread beside it
+test('shared memory under a racing worker moves what was written and nothing else', async (t) => {
+  const rt = await runtime(t);
+  const fd = file(t, new Uint8Array(0));
+  const SIZE = 8192;
+  const shared = new SharedArrayBuffer(SIZE * 3 + 8);
+  const [before, middle, after] = [0, 1, 2].map((i) => new Uint8Array(shared, i * SIZE, SIZE));
+  const flags = new Int32Array(shared, SIZE * 3, 2);
+  const worker = new Worker(
+    `const { workerData } = require('node:worker_threads');
+    const middle = new Uint8Array(workerData, ${SIZE}, ${SIZE});
+    const flags = new Int32Array(workerData, ${SIZE * 3});
+    for (let i = 0; Atomics.load(flags, 0) === 0; i++) {
+      middle.fill(i % 2 === 0 ? 0x55 : 0xaa);
+      Atomics.add(flags, 1, 1);
+    }`,
+    { eval: true, workerData: shared },
+  );
+  const ended = new Promise((resolve) => worker.once('exit', resolve));
+  await until(() => Atomics.load(flags, 1) > 2);
+  const [line, back] = [new Uint8Array(SIZE).fill(0x33), new Uint8Array(SIZE)];
+  for (let round = 0; round < many(200); round++) {
+    t.is(await rt.op.write(fd, line, 0), SIZE);
+    t.is(await rt.op.read(fd, middle as Uint8Array, 0), SIZE);
+    t.is(await rt.op.write(fd, middle as Uint8Array, 0), SIZE);
+    t.is(await rt.op.read(fd, back, 0), SIZE);
+    const strange = back.find((byte) => byte !== 0x55 && byte !== 0xaa && byte !== 0x33);
+    if (strange !== undefined) t.fail(`a byte that nobody has written: ${strange}`);
+  }
+  Atomics.store(flags, 0, 1);
+  t.is(await ended, 0);
+  t.true([before, after].every((neighbour) => neighbour?.every((byte) => byte === 0)));
+});
+
 test('the bytes of a write are those of its first poll', async (t) => {
   const rt = await runtime(t);
   const fd = file(t, new Uint8Array(0));
@@ -243,6 +328,7 @@ test('a direct read works with an ordinary Buffer', async (t) => {
     t.is(await rt.op.read(fd, bytes, 4096), length, `${length}`);
     t.deepEqual(bytes, counting(16_384).subarray(4096, 4096 + length));
   }
+  t.is((await failure(rt.op.read(fd, Buffer.alloc(4096), 1))).code, 'EINVAL');
   t.is(await rt.op.write(fd, Buffer.alloc(4096, 'z'), 8192), 4096);
   t.is(readFileSync(path).toString('latin1', 8190, 8194), '\xfe\xffzz');
 });

@@ -9,9 +9,10 @@
 // A linked operation, and one in io-wq, looks its slot up when it starts: a slot that is free
 // before its last operation has ended would give that one the slot's next file.
 
+import { checkFd } from './check.ts';
 import { IORING_CQE_F_MORE } from './cqe.ts';
 import type { Driver } from './driver.ts';
-import { errnoError, RingcoreError } from './error.ts';
+import { errnoError, RingcoreError, typeError, wrongRuntimeError } from './error.ts';
 import type { Reactor, Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import type { Runtime } from './runtime.ts';
@@ -98,11 +99,30 @@ export function direct(runtime: Runtime): Direct {
   return runtime.executor.reactor.directs.take(runtime);
 }
 
-/** An operation will name it; the descriptor that stands for it. */
-export function use(op: object, handle: Direct, role: Role): number {
+/** An operation or a stream: it runs on the runtime of the slots that it names. */
+interface Named {
+  runtime: Runtime | null;
+}
+
+/** It will name this slot. The descriptor that stands for the slot. */
+export function use(op: Named, handle: Direct, role: Role): number {
+  op.runtime ??= handle.runtime;
+  if (op.runtime !== handle.runtime) throw wrongRuntimeError('This direct descriptor');
   check(handle);
   USES.set(op, { handle, role, begun: false, next: USES.get(op) });
   return fdOf(handle.place.slot);
+}
+
+/** A descriptor as the border takes it: a number that is checked, or what stands for a slot. */
+export function descriptorOf(op: Named, fd: number | Direct): number {
+  return fd instanceof Direct ? use(op, fd, 'uses') : checkFd(fd);
+}
+
+/** The slot that options name, if they do. */
+export function slotIn(options: { direct?: Direct | undefined } | undefined): Direct | undefined {
+  const direct = options?.direct;
+  if (direct === undefined || direct instanceof Direct) return direct;
+  throw typeError('options.direct', 'a direct descriptor (op.direct())', direct);
 }
 
 function check({ closed }: Direct): void {

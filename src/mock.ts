@@ -9,7 +9,20 @@ import { classBytes, type Growth } from './buffer.ts';
 import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
 import * as S from './sqe.ts';
-import { arePaths, RARE, type Region, type Taken, World } from './world.ts';
+import {
+  AIMS,
+  hasPaths,
+  hold,
+  moves,
+  NUMBERS,
+  opens,
+  PATHS,
+  RARE,
+  type Region,
+  resultOf,
+  type Taken,
+  World,
+} from './world.ts';
 
 const [EINTR, EBADF, EAGAIN, EBUSY, EINVAL, EOPNOTSUPP, ECANCELED] = [4, 9, 11, 16, 22, 95, 125];
 /** The border's bound, and the ring's own eventfd, which close refuses. */
@@ -249,18 +262,16 @@ export class Mock implements Driver {
     const waits = ticket !== S.NO_TICKET;
     if (waits && (ticket >= MAX_TICKET || (this.tickets[ticket] ?? null) !== null)) return EINVAL;
     if (opcode === S.IORING_OP_CLOSE && d[S.D_FD] === PROTECTED) return EBADF;
-    const target =
-      opcode === S.IORING_OP_ASYNC_CANCEL ? (this.tickets[d[S.D_REGION] >>> 0] ?? null) : null;
+    const target = AIMS.has(opcode) ? (this.tickets[d[S.D_REGION] >>> 0] ?? null) : null;
     const checked = this.check(opcode, d, length);
     if (checked === null) return EINVAL;
-    const transfers = opcode === S.IORING_OP_READ || opcode === S.IORING_OP_WRITE;
     const entry: Taken = {
       ticket,
       opcode,
       fd: d[S.D_FD],
-      region: transfers ? (this.regions[d[S.D_REGION] >>> 0] ?? null) : null,
+      region: checked.bytes === null ? null : (this.regions[d[S.D_REGION] >>> 0] ?? null),
       bytes: checked.bytes,
-      result: opcode === S.IORING_OP_NOP && (d[S.D_WORD0] & 1) !== 0 ? length | 0 : 0,
+      result: resultOf(opcode, d),
       pattern: patternOf(d[S.D_FD], d[S.D_OFFSET_LO]),
       target,
       done: false,
@@ -290,34 +301,23 @@ export class Mock implements Driver {
     length: number,
   ): { bytes: Uint8Array | null } | null {
     const nothing = { bytes: null };
-    switch (opcode) {
-      case S.IORING_OP_NOP: {
-        const known = S.IORING_NOP_INJECT_RESULT | S.IORING_NOP_TW;
-        return (d[S.D_WORD0] & ~known) === 0 ? nothing : null;
-      }
-      case S.IORING_OP_READ:
-      case S.IORING_OP_WRITE: {
-        const [id, from] = [d[S.D_REGION] >>> 0, d[S.D_REGION_OFFSET] >>> 0];
-        if (length > S.MAX_TRANSFER || (id === S.NO_REGION && length > 0)) return null;
-        if (id === S.NO_REGION) return nothing;
-        const region = this.regions[id];
-        if (region === undefined || region.busy || from + length > region.view.length) return null;
-        region.busy = true;
-        return { bytes: region.view.subarray(from, from + length) };
-      }
-      case S.IORING_OP_OPENAT:
-        return arePaths(this.memory, d, 1) ? nothing : null;
-      case S.LANE_OP_COPY_FILE:
-        return arePaths(this.memory, d, 2) ? nothing : null;
-      case S.IORING_OP_TIMEOUT:
-        return d[S.D_OFFSET_HI] >= 0 && d[S.D_WORD1] >>> 0 <= 999_999_999 ? nothing : null;
-      case S.IORING_OP_CLOSE:
-      case S.IORING_OP_POLL_ADD:
-      case S.IORING_OP_ASYNC_CANCEL:
-        return nothing;
-      default:
-        return null;
+    if (opcode === S.IORING_OP_NOP) {
+      const known = S.IORING_NOP_INJECT_RESULT | S.IORING_NOP_TW;
+      return (d[S.D_WORD0] & ~known) === 0 ? nothing : null;
     }
+    if (moves(opcode)) {
+      if (length > S.MAX_TRANSFER) return null;
+      const none = d[S.D_REGION] >>> 0 === S.NO_REGION && length === 0;
+      return none ? nothing : hold(this.regions, d, length);
+    }
+    if (PATHS.has(opcode)) {
+      if (!hasPaths(this.memory, opcode, d)) return null;
+      return opcode === S.IORING_OP_STATX ? hold(this.regions, d, S.STATX_BYTES) : nothing;
+    }
+    if (opcode === S.IORING_OP_TIMEOUT || opcode === S.IORING_OP_TIMEOUT_REMOVE) {
+      return d[S.D_OFFSET_HI] >= 0 && d[S.D_WORD1] >>> 0 <= 999_999_999 ? nothing : null;
+    }
+    return NUMBERS.includes(opcode) ? nothing : null;
   }
 
   /** One enter and a reap. Whether another turn is needed. */
@@ -343,8 +343,10 @@ export class Mock implements Driver {
   /** The ring is beyond use: everything fails once, and no memory is given back (I2). */
   private poison(errno: number): void {
     this.words[C.H_FATAL] = errno;
-    for (const { ticket } of [...this.waiting.splice(0), ...this.world.running.splice(0)]) {
-      this.reject(ticket, errno);
+    for (const entry of [...this.waiting.splice(0), ...this.world.running.splice(0)]) {
+      // A close that was not taken is made all the same (I3).
+      if (entry.opcode === S.IORING_OP_CLOSE) this.world.take(entry);
+      else this.reject(entry.ticket, errno);
     }
   }
 
@@ -357,12 +359,11 @@ export class Mock implements Driver {
       const { entry, ticket, res } = finished[i];
       // The ticket is free again only when its own operation has ended.
       if (entry !== null) this.tickets[ticket] = null;
-      const opens = entry?.opcode === S.IORING_OP_OPENAT;
       const at = (C.BORDER_COMPLETIONS >> 2) + words[C.H_COMPLETIONS] * C.COMPLETION_WORDS;
       words[at + C.C_TICKET] = ticket;
       words[at + C.C_RES] = res;
       words[at + C.C_FLAGS] = 0;
-      words[at + C.C_AUX] = opens ? 1 : 0;
+      words[at + C.C_AUX] = entry !== null && opens(entry.opcode) ? 1 : 0;
       words[C.H_COMPLETIONS]++;
     }
     words[C.H_COMPLETED] += count;

@@ -29,6 +29,23 @@ export function errorOf(errno: number, syscall: string, ended: boolean): Error {
   return errnoError(errno, syscall);
 }
 
+/** `for await` over a stream; leaving the loop closes it. */
+export function iterate<T>(stream: {
+  next(): PromiseLike<T | undefined>;
+  close(): PromiseLike<void>;
+}): AsyncIterator<T, undefined> {
+  return {
+    next: async (): Promise<IteratorResult<T, undefined>> => {
+      const value = (await stream.next()) as T | undefined;
+      return value === undefined ? { done: true, value: undefined } : { done: false, value };
+    },
+    return: async () => {
+      await stream.close();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
 /** What it needs of the stream. */
 interface Source<T> {
   readonly runtime: Runtime | null;

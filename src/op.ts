@@ -7,8 +7,8 @@
 // the same is closed (I3).
 
 import { closeSync } from 'node:fs';
-import { checkFd, checkOptions } from './check.ts';
-import { beginDirect, Direct, endDirect, type Role, takeBack, use } from './direct.ts';
+import { checkOptions } from './check.ts';
+import { beginDirect, type Direct, descriptorOf, endDirect, takeBack } from './direct.ts';
 import {
   AbortError,
   closedError,
@@ -127,14 +127,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
 
   /** A descriptor as the border takes it. Called by constructors. */
   protected descriptor(fd: Fd): number {
-    return fd instanceof Direct ? this.names(fd, 'uses') : checkFd(fd);
-  }
-
-  /** It names a slot of its runtime's table. What stands for the slot as a descriptor. */
-  protected names(direct: Direct, role: Role): number {
-    this.runtime ??= direct.runtime;
-    if (this.runtime !== direct.runtime) throw wrongRuntimeError('This direct descriptor');
-    return use(this, direct, role);
+    return descriptorOf(this, fd);
   }
 
   /** Its bytes have a region: a chain has placed them. */

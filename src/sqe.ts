@@ -128,6 +128,8 @@ export const IORING_ASYNC_CANCEL_ALL = 1;
 export const IORING_ASYNC_CANCEL_FD = 2;
 /** cancel_flags: the descriptor is a direct one. */
 export const IORING_ASYNC_CANCEL_FD_FIXED = 8;
+/** splice_flags: the source is a direct slot. */
+export const SPLICE_F_FD_IN_FIXED = 0x80000000;
 /**
  * One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
  * its length bounds how long teardown waits (I7).

@@ -10,11 +10,12 @@
 
 import { checkOpOptions } from './check.ts';
 import { IORING_CQE_F_MORE } from './cqe.ts';
+import { beginDirect, descriptorOf, endDirect, takeBack } from './direct.ts';
 import { AbortError, wrongRuntimeError } from './error.ts';
 import type { Future } from './future.ts';
 import type { BufferGroup } from './group.ts';
-import { Done, errorOf, type Failure, Next } from './next.ts';
-import type { OpOptions } from './op.ts';
+import { Done, errorOf, type Failure, iterate, Next } from './next.ts';
+import type { Fd, OpOptions } from './op.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
 import { current, type Runtime } from './runtime.ts';
@@ -79,6 +80,11 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
     if (ref === false) this.referenced = false;
   }
 
+  /** A descriptor as the border takes it. Called by constructors. */
+  protected descriptor(fd: Fd): number {
+    return descriptorOf(this, fd);
+  }
+
   /** Writes the descriptor of the next shot. */
   abstract prepare(ring: Ring, ticket: number): void;
   /** The value of a result, when it is handed over. */
@@ -130,16 +136,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
 
   /** `for await (const value of stream)`: leaving the loop closes the stream. */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined> {
-    return {
-      next: async (): Promise<IteratorResult<T, undefined>> => {
-        const value = (await this.next()) as T | undefined;
-        return value === undefined ? { done: true, value: undefined } : { done: false, value };
-      },
-      return: async () => {
-        await this.close();
-        return { done: true, value: undefined };
-      },
-    };
+    return iterate(this);
   }
 
   /** Binds to the runtime that polls it first. */
@@ -207,6 +204,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
       if (abortSignal?.aborted === true) throw new AbortError(abortSignal.reason);
       this.group?.check(runtime);
       const { reactor } = runtime.executor;
+      beginDirect(this);
       reactor.start(this);
       if (this.state === State.Fresh) {
         this.live = reactor.streams;
@@ -216,6 +214,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
       }
       this.state = State.Armed;
     } catch (error) {
+      takeBack(this);
       this.end(() => error as Error);
     }
   }
@@ -224,6 +223,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
   /** One completion. How many bytes were copied for it. */
   complete(res: number, flags: number, _opened: boolean): number {
     const last = (flags & IORING_CQE_F_MORE) === 0;
+    endDirect(this, res, flags);
     if (this.state === State.Ending) {
       if (this.succeeds(res)) {
         this.step(res, flags);

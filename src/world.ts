@@ -1,10 +1,11 @@
-// What the mock kernel knows: operations that run, descriptors that are open, faults.
-// PAIR: only-typescript world.ts -- mock.rs has it beside its driver; there the real border stands
-// above, here the mock must play the border as well, which makes it two files.
+// What the mock kernel knows: operations that run, descriptors that are open, faults; and what it
+// answers to each operation of the table.
+// Pair: crates/ringcore/src/world.rs
 
 import * as C from './cqe.ts';
 import type { Faults, Random } from './mock.ts';
 import * as S from './sqe.ts';
+import { OPS } from './table.ts';
 
 const [ENOENT, EIO, EBADF, ETIME, EALREADY, ECANCELED] = [2, 5, 9, 62, 114, 125];
 
@@ -16,6 +17,61 @@ export const RARE: readonly number[] = [
   S.D_INPUT_LENGTH,
   S.D_FILE_INDEX,
 ];
+
+const FILLS: readonly number[] = [S.IORING_OP_READ, S.IORING_OP_READV, S.IORING_OP_RECV];
+const SENDS: readonly number[] = [
+  S.IORING_OP_WRITE,
+  S.IORING_OP_WRITEV,
+  S.IORING_OP_SEND,
+  S.IORING_OP_SEND_ZC,
+];
+const OPENS: readonly number[] = OPS.filter((op) => op.opens).map((op) => op.opcode);
+
+/** Whether it moves bytes of a region. */
+export const moves = (opcode: number): boolean => FILLS.includes(opcode) || SENDS.includes(opcode);
+
+/** Whether its result is a descriptor. */
+export const opens = (opcode: number): boolean => OPENS.includes(opcode);
+
+/** How many paths it has, and the bytes before them. */
+export const PATHS: ReadonlyMap<number, readonly [paths: number, before: number]> = new Map([
+  [S.IORING_OP_OPENAT, [1, 0]],
+  [S.IORING_OP_OPENAT2, [1, 24]],
+  [S.IORING_OP_STATX, [1, 0]],
+  [S.IORING_OP_UNLINKAT, [1, 0]],
+  [S.IORING_OP_MKDIRAT, [1, 0]],
+  [S.IORING_OP_RENAMEAT, [2, 0]],
+  [S.IORING_OP_SYMLINKAT, [2, 0]],
+  [S.IORING_OP_LINKAT, [2, 0]],
+  [S.LANE_OP_COPY_FILE, [2, 0]],
+] as [number, readonly [number, number]][]);
+
+/** What the kernel judges by its numbers alone. */
+export const NUMBERS: readonly number[] = [
+  S.IORING_OP_CLOSE,
+  S.IORING_OP_POLL_ADD,
+  S.IORING_OP_POLL_REMOVE,
+  S.IORING_OP_ASYNC_CANCEL,
+  S.IORING_OP_FSYNC,
+  S.IORING_OP_FALLOCATE,
+  S.IORING_OP_FADVISE,
+  S.IORING_OP_FTRUNCATE,
+  S.IORING_OP_SPLICE,
+  S.IORING_OP_TEE,
+  S.IORING_OP_SHUTDOWN,
+  S.IORING_OP_SOCKET,
+  S.IORING_OP_ACCEPT,
+  S.IORING_OP_CONNECT,
+  S.IORING_OP_BIND,
+  S.IORING_OP_LISTEN,
+];
+
+/** What works on another operation, and on which kind of it. */
+export const AIMS: ReadonlyMap<number, number | null> = new Map<number, number | null>([
+  [S.IORING_OP_ASYNC_CANCEL, null],
+  [S.IORING_OP_POLL_REMOVE, S.IORING_OP_POLL_ADD],
+  [S.IORING_OP_TIMEOUT_REMOVE, S.IORING_OP_TIMEOUT],
+]);
 
 /** A piece of memory that the kernel may hold. */
 export interface Region {
@@ -30,13 +86,43 @@ export interface Taken {
   readonly fd: number;
   readonly region: Region | null;
   readonly bytes: Uint8Array | null;
-  /** What a nop completes with. */
+  /** What a nop completes with, the events of a poll, the most of a count. */
   readonly result: number;
   /** What a read gives, and a write must bring. */
   readonly pattern: number;
-  /** What a cancel is about. */
+  /** What a cancel, or another that works on an operation, is about. */
   readonly target: Taken | null;
   done: boolean;
+}
+
+/** Bytes of a region, which is the operation's from now on. Null: there are none. */
+export function hold(
+  regions: readonly Region[],
+  d: Int32Array,
+  length: number,
+): { bytes: Uint8Array } | null {
+  const from = (d[S.D_REGION_OFFSET] as number) >>> 0;
+  const region = regions[(d[S.D_REGION] as number) >>> 0];
+  if (region === undefined || region.busy || from + length > region.view.length) return null;
+  region.busy = true;
+  return { bytes: region.view.subarray(from, from + length) };
+}
+
+/** Whether the input is as many paths as the operation has, each with its NUL. */
+export function hasPaths(memory: ArrayBuffer, opcode: number, d: Int32Array): boolean {
+  const [count, before] = PATHS.get(opcode) as readonly [number, number];
+  const from = (d[S.D_INPUT] as number) >>> 0;
+  const bytes = (d[S.D_INPUT_LENGTH] as number) >>> 0;
+  if (from + bytes > C.INPUTS_BYTES || bytes <= before) return false;
+  const text = new Uint8Array(memory, C.BORDER_INPUTS + from + before, bytes - before);
+  return text.at(-1) === 0 && text.filter((byte) => byte === 0).length === count;
+}
+
+/** What a nop completes with, the events of a poll, the most of a count. */
+export function resultOf(opcode: number, d: Int32Array): number {
+  const [length, flags] = [d[S.D_LENGTH] as number, d[S.D_WORD0] as number];
+  if (opcode === S.IORING_OP_NOP) return (flags & S.IORING_NOP_INJECT_RESULT) !== 0 ? length : 0;
+  return opcode === S.IORING_OP_POLL_ADD ? flags & 0xffff : length;
 }
 
 /** A completion on its way into the list. */
@@ -46,6 +132,7 @@ export interface Finished {
   readonly res: number;
 }
 
+// PAIR: World
 /** The simulated kernel; the test looks into it. */
 export class World {
   readonly random: Random;
@@ -75,6 +162,7 @@ export class World {
     this.faults = faults;
   }
 
+  // PAIR: World.take
   /** The kernel takes an entry: it completes now or later. */
   take(entry: Taken): void {
     this.log?.push(entry.opcode);
@@ -83,8 +171,8 @@ export class World {
       const known = this.open.delete(entry.fd);
       if (!known) this.badCloses++;
       this.post(entry, known ? 0 : -EBADF);
-    } else if (entry.opcode === S.IORING_OP_ASYNC_CANCEL) {
-      this.post(entry, this.cancel(entry.target));
+    } else if (AIMS.has(entry.opcode)) {
+      this.post(entry, this.aim(entry.opcode, entry.target));
     } else if (
       this.stuck ||
       (entry.opcode !== S.IORING_OP_NOP && this.random.chance(this.faults.late))
@@ -95,17 +183,21 @@ export class World {
     }
   }
 
-  private cancel(target: Taken | null): number {
-    if (target === null || target.done) return -ENOENT;
+  /** What works on another operation, which may run or wait. */
+  private aim(opcode: number, target: Taken | null): number {
+    const kind = AIMS.get(opcode) ?? null;
+    if (target === null || target.done || (kind !== null && target.opcode !== kind)) return -ENOENT;
+    if (opcode === S.IORING_OP_TIMEOUT_REMOVE) return 0; // It goes on, by its new time.
     const place = this.running.indexOf(target);
     if (place >= 0) {
-      if (this.stuck || this.random.chance(20)) return -EALREADY;
+      if (this.stuck || (kind === null && this.random.chance(20))) return -EALREADY;
       this.running.splice(place, 1);
     }
     this.post(target, -ECANCELED);
     return 0;
   }
 
+  // PAIR: World.finish
   /** A running operation completes: buffers are touched now. */
   private finish(entry: Taken): void {
     const { random, faults } = this;
@@ -113,16 +205,27 @@ export class World {
     if (opcode === S.IORING_OP_NOP) this.post(entry, entry.result);
     else if (opcode === S.IORING_OP_TIMEOUT) this.post(entry, -ETIME);
     else if (random.chance(faults.error)) this.post(entry, -EIO);
-    else if (opcode === S.IORING_OP_OPENAT) {
-      this.open.add(++this.nextFd);
-      this.post(entry, this.nextFd);
-    } else if (opcode === S.IORING_OP_READ || opcode === S.IORING_OP_WRITE) {
-      const whole = bytes?.length ?? 0;
-      const count = random.chance(faults.short) ? random.below(whole + 1) : whole;
-      if (opcode === S.IORING_OP_READ) bytes?.fill(entry.pattern, 0, count);
+    else if (opcode === S.IORING_OP_POLL_ADD) this.post(entry, entry.result);
+    else if (opcode === S.IORING_OP_SPLICE || opcode === S.IORING_OP_TEE) {
+      this.post(entry, this.count(entry.result));
+    } else if (moves(opcode)) {
+      const count = this.count(bytes?.length ?? 0);
+      if (FILLS.includes(opcode)) bytes?.fill(entry.pattern, 0, count);
       else if (bytes?.some((byte) => byte !== entry.pattern)) this.badWrites++;
       this.post(entry, count);
-    } else this.post(entry, opcode === S.LANE_OP_COPY_FILE ? 0 : 1);
+    } else if (opens(opcode)) {
+      this.open.add(++this.nextFd);
+      this.post(entry, this.nextFd);
+    } else {
+      bytes?.fill(0); // statx
+      this.post(entry, 0);
+    }
+  }
+
+  /** A count that may be short. */
+  private count(whole: number): number {
+    const most = Math.min(whole >>> 0, S.LONGEST_TRANSFER);
+    return this.random.chance(this.faults.short) ? this.random.below(most + 1) : most;
   }
 
   post(entry: Taken, res: number): void {
@@ -131,6 +234,7 @@ export class World {
     if (entry.ticket !== S.NO_TICKET) this.finished.push({ entry, ticket: entry.ticket, res });
   }
 
+  // PAIR: World.advance
   /** Some of what runs completes, in any order. */
   advance(atLeast: number): void {
     const { running, random } = this;

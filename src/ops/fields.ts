@@ -3,7 +3,7 @@
 
 import { high, low } from '../border.ts';
 import { checkFd } from '../check.ts';
-import { Direct } from '../direct.ts';
+import { Direct, use } from '../direct.ts';
 import { errnoError } from '../error.ts';
 import { type Fd, Op, type OpOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
@@ -60,7 +60,7 @@ export class FieldsOp<T> extends Op<T> {
     this.call = syscall;
     const { fd, direct } = fields;
     this.fields = fd instanceof Direct ? { ...fields, fd: this.descriptor(fd) } : fields;
-    if (direct !== undefined) this.names(direct, opcode === IORING_OP_CLOSE ? 'closes' : 'opens');
+    if (direct !== undefined) use(this, direct, opcode === IORING_OP_CLOSE ? 'closes' : 'opens');
     this.read = read;
   }
 

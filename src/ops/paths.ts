@@ -4,7 +4,7 @@
 import { constants as files } from 'node:fs';
 import { checkFlags, checkPath } from '../check.ts';
 import { constants } from '../constants.ts';
-import { Direct } from '../direct.ts';
+import { type Direct, slotIn } from '../direct.ts';
 import { checkInteger, typeError } from '../error.ts';
 import type { Op, OpOptions } from '../op.ts';
 import {
@@ -43,11 +43,6 @@ export interface DirectOptions extends OpOptions {
 
 const O_CLOEXEC = 0o2000000;
 
-function checkDirect(direct: unknown): void {
-  if (direct instanceof Direct) return;
-  throw typeError('options.direct', 'a direct descriptor (op.direct())', direct);
-}
-
 function checkMode(mode: unknown): number {
   return checkInteger('mode', mode, 0, 0o7777);
 }
@@ -69,13 +64,14 @@ export interface StatxOptions extends OpOptions {
   bigint?: boolean | undefined;
 }
 
-/** The 24 bytes of struct open_how. */
-function howBytes(how: OpenHow): Uint8Array {
+/** The 24 bytes of struct open_how. A slot is in no process's table: O_CLOEXEC means nothing. */
+function howBytes(how: OpenHow, direct: Direct | undefined): Uint8Array {
   if (typeof how !== 'object' || how === null) throw typeError('how', 'of type object', how);
   const { flags = 0, resolve = 0 } = how;
   const word = (name: string, value: unknown) =>
     BigInt(checkInteger(`how.${name}`, value, 0, Number.MAX_SAFE_INTEGER));
   const words = [word('flags', flags), 0n, word('resolve', resolve)];
+  if (direct !== undefined) words[0] = (words[0] as bigint) & ~BigInt(O_CLOEXEC);
   // O_TMPFILE without its O_DIRECTORY.
   const makes = (flags & (files.O_CREAT | 0o20000000)) !== 0;
   words[1] = word('mode', how.mode ?? (makes ? 0o666 : 0));
@@ -107,7 +103,7 @@ export class PathOps extends FileOps {
    * `direct` the slot is filled instead, which no process inherits, and the result is the slot;
    * what fails leaves it as it was.
    *
-   * Man: io_uring_prep_openat(3), openat(2). Kernel: 5.6.
+   * Man: io_uring_prep_openat(3), openat(2). Kernel: 5.6; `direct` 5.19.
    */
   openat(
     dirfd: number,
@@ -137,11 +133,10 @@ export class PathOps extends FileOps {
       length: checkMode(mode),
       paths: [checkPath(path)],
     };
-    const direct = options?.direct;
+    const direct = slotIn(options);
     if (direct === undefined) {
       return new FieldsOp(runtime, IORING_OP_OPENAT, 'open', fields, same, options);
     }
-    checkDirect(direct);
     const into = { ...fields, word0: fields.word0 & ~O_CLOEXEC, direct };
     return new FieldsOp(runtime, IORING_OP_OPENAT, 'open', into, () => direct, options);
   }
@@ -150,13 +145,32 @@ export class PathOps extends FileOps {
   /**
    * Opens `path` relative to `dirfd` under the rules of `how.resolve`: RESOLVE_BENEATH fails with
    * EXDEV where the path leaves the directory. Always O_CLOEXEC. Resolves to a descriptor, the
-   * caller's to close (I3).
+   * caller's to close (I3). `direct` as for `openat`.
    *
-   * Man: io_uring_prep_openat2(3), openat2(2). Kernel: 5.6.
+   * Man: io_uring_prep_openat2(3), openat2(2). Kernel: 5.6; `direct` 5.19.
    */
-  openat2(dirfd: number, path: PathLike, how: OpenHow = {}, options?: OpOptions): Op<number> {
-    const fields = { fd: checkDirfd(dirfd), input: howBytes(how), paths: [checkPath(path)] };
-    return new FieldsOp(this.runtime, IORING_OP_OPENAT2, 'open', fields, same, options);
+  openat2(
+    dirfd: number,
+    path: PathLike,
+    how: OpenHow | undefined,
+    options: DirectOptions,
+  ): Op<Direct>;
+  openat2(dirfd: number, path: PathLike, how?: OpenHow, options?: OpOptions): Op<number>;
+  openat2(
+    dirfd: number,
+    path: PathLike,
+    how: OpenHow = {},
+    options?: OpOptions & Partial<DirectOptions>,
+  ): Op<number> | Op<Direct> {
+    const { runtime } = this;
+    const direct = slotIn(options);
+    const [input, paths] = [howBytes(how, direct), [checkPath(path)]];
+    const fields = { fd: checkDirfd(dirfd), input, paths };
+    if (direct === undefined) {
+      return new FieldsOp(runtime, IORING_OP_OPENAT2, 'open', fields, same, options);
+    }
+    const into = { ...fields, direct };
+    return new FieldsOp(runtime, IORING_OP_OPENAT2, 'open', into, () => direct, options);
   }
 
   // PAIR: statx

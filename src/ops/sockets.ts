@@ -6,6 +6,7 @@
 
 import { type Address, type AddressLike, decode, encode } from '../address.ts';
 import { constants } from '../constants.ts';
+import { type Direct, slotIn } from '../direct.ts';
 import { checkInteger, hostError, typeError } from '../error.ts';
 import type { Fd, Op, OpOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
@@ -27,6 +28,7 @@ import {
 import { type Fields, FieldsOp, fdField, nothing, same } from './fields.ts';
 import { TransferOp } from './files.ts';
 import { checkMessageFlags, MessageOps } from './messages.ts';
+import type { DirectOptions } from './paths.ts';
 
 const { SOCK_CLOEXEC } = constants;
 
@@ -51,8 +53,8 @@ export interface AcceptOptions extends OpOptions {
 }
 
 /** A connection with the address of who made it. */
-export interface Accepted {
-  fd: number;
+export interface Accepted<T extends Fd = number> {
+  fd: T;
   /** Absent of families that ringcore does not know. */
   address: Address | undefined;
 }
@@ -91,25 +93,27 @@ class SocketOp<T> extends FieldsOp<T> {
 
 // PAIR: AcceptFrom
 /** Takes a connection, and the address of who made it. */
-class AcceptFrom extends FieldsOp<Accepted> {
+class AcceptFrom extends FieldsOp<Accepted<Fd>> {
   constructor(runtime: Runtime | null, fields: Fields, options: OpOptions) {
     // Not by a function of the result: the address is in the region.
     super(runtime, IORING_OP_ACCEPT, 'accept', fields, nothing as never, options);
   }
 
   override prepare(ring: Ring, ticket: number): void {
-    const { fd = -1, word0 = 0 } = this.fields;
+    const { fd = -1, word0 = 0, direct } = this.fields;
     this.region = ring.regions.hold(MSG_NAME + MSG_NAME_BYTES);
     const view = ring.regions.views[this.region] as Uint8Array;
     new Uint32Array(view.buffer, view.byteOffset, 1)[0] = MSG_NAME_BYTES;
     ring.border.start(IORING_OP_ACCEPT, ticket, fd as number, this.region, 0, 0, 0, 0, word0, 0, 0);
+    if (direct !== undefined) ring.border.extra(0, 0, 0, 0, direct.place.slot + 1);
   }
 
-  protected override value(fd: number, ring?: Ring): Accepted {
+  protected override value(fd: number, ring?: Ring): Accepted<Fd> {
     const view = (ring as Ring).regions.views[this.region] as Uint8Array;
     const length = new Uint32Array(view.buffer, view.byteOffset, 1)[0] as number;
     const end = MSG_NAME + Math.min(length, MSG_NAME_BYTES);
-    return { fd, address: decode(view.subarray(MSG_NAME, end)) };
+    const address = decode(view.subarray(MSG_NAME, end));
+    return { fd: this.fields.direct ?? fd, address };
   }
 
   protected override descriptorsIn(value: unknown): readonly number[] {
@@ -167,17 +171,35 @@ export class SocketOps extends MessageOps {
   // PAIR: socket
   /**
    * Makes a socket of a domain (AF_*) and type (SOCK_*), always SOCK_CLOEXEC. Resolves to a
-   * descriptor, the caller's to close (I3).
+   * descriptor, the caller's to close (I3). With `direct` the slot is filled instead, and is the
+   * result; what fails leaves it as it was.
    *
    * Man: io_uring_prep_socket(3), socket(2). Kernel: 5.19.
    */
-  socket(domain: number, type: number, protocol = 0, options?: OpOptions): Op<number> {
+  socket(
+    domain: number,
+    type: number,
+    protocol: number | undefined,
+    options: DirectOptions,
+  ): Op<Direct>;
+  socket(domain: number, type: number, protocol?: number, options?: OpOptions): Op<number>;
+  socket(
+    domain: number,
+    type: number,
+    protocol = 0,
+    options?: OpOptions & Partial<DirectOptions>,
+  ): Op<number> | Op<Direct> {
     const fields = {
       fd: checkInteger('domain', domain, 0, 0x7fffffff),
       offset: checkInteger('type', type, 0, 0x7fffffff) | SOCK_CLOEXEC,
       length: checkInteger('protocol', protocol, 0, 0x7fffffff),
     };
-    return new SocketOp(this.runtime, IORING_OP_SOCKET, 'socket', fields, same, options);
+    const direct = slotIn(options);
+    if (direct === undefined) {
+      return new SocketOp(this.runtime, IORING_OP_SOCKET, 'socket', fields, same, options);
+    }
+    const into = { ...fields, offset: fields.offset & ~SOCK_CLOEXEC, direct };
+    return new SocketOp(this.runtime, IORING_OP_SOCKET, 'socket', into, () => direct, options);
   }
 
   // PAIR: bind
@@ -208,18 +230,33 @@ export class SocketOps extends MessageOps {
   /**
    * Takes one connection. Resolves to its descriptor, always SOCK_CLOEXEC and the caller's to close
    * (I3); with `wantAddress` to `{ fd, address }`. One that comes after an abort is closed.
+   * `direct` as for `socket`; `{ fd, address }` then has the slot.
    *
-   * Man: io_uring_prep_accept(3), accept4(2). Kernel: 5.5.
+   * Man: io_uring_prep_accept(3), accept4(2). Kernel: 5.5; `direct` 5.19.
    */
+  accept(
+    fd: Fd,
+    options: AcceptOptions & DirectOptions & { wantAddress: true },
+  ): Op<Accepted<Direct>>;
+  accept(fd: Fd, options: AcceptOptions & DirectOptions): Op<Direct>;
   accept(fd: Fd, options: AcceptOptions & { wantAddress: true }): Op<Accepted>;
   accept(fd: Fd, options?: AcceptOptions & { wantAddress?: false | undefined }): Op<number>;
-  accept(fd: Fd, options: AcceptOptions = {}): Op<number> | Op<Accepted> {
+  accept(
+    fd: Fd,
+    options: AcceptOptions & Partial<DirectOptions> = {},
+  ): Op<number> | Op<Direct> | Op<Accepted<Fd>> {
     const flags = checkInteger('options.flags', options?.flags ?? 0, 0, 0x7fffffff);
-    const fields = { fd: fdField(fd), word0: flags | SOCK_CLOEXEC };
+    const direct = slotIn(options ?? undefined);
+    const word0 = direct === undefined ? flags | SOCK_CLOEXEC : flags & ~SOCK_CLOEXEC;
+    const fields = { fd: fdField(fd), word0, ...(direct && { direct }) };
     if (checkFlag('wantAddress', options?.wantAddress)) {
       return new AcceptFrom(this.runtime, fields, options);
     }
-    return new SocketOp(this.runtime, IORING_OP_ACCEPT, 'accept', fields, same, options);
+    const [opcode, call] = [IORING_OP_ACCEPT, 'accept'];
+    if (direct === undefined) {
+      return new SocketOp(this.runtime, opcode, call, fields, same, options);
+    }
+    return new SocketOp(this.runtime, opcode, call, fields, () => direct, options);
   }
 
   // PAIR: connect

@@ -3,8 +3,9 @@
 
 import { closeSync } from 'node:fs';
 import { high, low } from '../border.ts';
-import { checkFd, checkMs } from '../check.ts';
+import { checkMs } from '../check.ts';
 import { IORING_CQE_F_BUFFER } from '../cqe.ts';
+import { slotIn } from '../direct.ts';
 import { checkInteger, typeError } from '../error.ts';
 import { BufferGroup, type Lent } from '../group.ts';
 import { type Fd, Op, type OpOptions } from '../op.ts';
@@ -25,6 +26,7 @@ import {
   NO_REGION,
 } from '../sqe.ts';
 import { Stream } from '../stream.ts';
+import type { DirectOptions } from './paths.ts';
 import { SocketOps } from './sockets.ts';
 
 const ETIME = 62;
@@ -54,9 +56,14 @@ class AcceptStream extends NumberStream {
     return 'accept';
   }
 
-  constructor(runtime: Runtime | null, fd: number, options?: OpOptions) {
+  constructor(runtime: Runtime | null, fd: Fd, options?: OpOptions & Partial<DirectOptions>) {
     super(runtime, options);
-    this.fd = checkFd(fd);
+    const direct = slotIn(options);
+    if (direct !== undefined) {
+      // The kernel would choose the slots, among those that op.direct() has given out.
+      throw typeError('options.direct', 'absent (use op.accept with one slot each)', direct);
+    }
+    this.fd = this.descriptor(fd);
   }
 
   override prepare(ring: Ring, ticket: number): void {
@@ -91,9 +98,9 @@ class PollStream extends NumberStream {
     return 'poll';
   }
 
-  constructor(runtime: Runtime | null, fd: number, events: number, options?: OpOptions) {
+  constructor(runtime: Runtime | null, fd: Fd, events: number, options?: OpOptions) {
     super(runtime, options);
-    this.fd = checkFd(fd);
+    this.fd = this.descriptor(fd);
     this.events = checkInteger('events', events, 0, 0xffff);
   }
 
@@ -176,9 +183,9 @@ class ChunkStream extends Stream<Uint8Array | Lent> {
     return 'recv';
   }
 
-  constructor(runtime: Runtime | null, fd: number, group: BufferGroup, options?: RecvOptions) {
+  constructor(runtime: Runtime | null, fd: Fd, group: BufferGroup, options?: RecvOptions) {
     super(runtime, options);
-    this.fd = checkFd(fd);
+    this.fd = this.descriptor(fd);
     this.lend = checkRecv(group, options);
     this.buffers = group;
   }
@@ -265,11 +272,12 @@ export class StreamOps extends SocketOps {
   // PAIR: acceptMultishot
   /**
    * Every connection that comes to a listening socket, as a descriptor, the caller's to close (I3).
-   * Always SOCK_CLOEXEC. At most 1024 wait here; the others wait in the listen queue.
+   * Always SOCK_CLOEXEC. At most 1024 wait here; the others wait in the listen queue. Into slots:
+   * `op.accept` with `direct`, since here the kernel would choose the slots.
    *
    * Man: io_uring_prep_multishot_accept(3), accept4(2). Kernel: 5.19.
    */
-  acceptMultishot(fd: number, options?: OpOptions): Stream<number> {
+  acceptMultishot(fd: Fd, options?: OpOptions): Stream<number> {
     return new AcceptStream(this.runtime, fd, options);
   }
 
@@ -279,7 +287,7 @@ export class StreamOps extends SocketOps {
    *
    * Man: io_uring_prep_poll_multishot(3), poll(2). Kernel: 5.13.
    */
-  pollMultishot(fd: number, events: number, options?: OpOptions): Stream<number> {
+  pollMultishot(fd: Fd, events: number, options?: OpOptions): Stream<number> {
     return new PollStream(this.runtime, fd, events, options);
   }
 
@@ -303,18 +311,14 @@ export class StreamOps extends SocketOps {
    *
    * Man: io_uring_prep_recv_multishot(3), recv(2). Kernel: 6.0.
    */
+  recvMultishot(fd: Fd, group: BufferGroup, options: RecvOptions & { lend: true }): Stream<Lent>;
   recvMultishot(
-    fd: number,
-    group: BufferGroup,
-    options: RecvOptions & { lend: true },
-  ): Stream<Lent>;
-  recvMultishot(
-    fd: number,
+    fd: Fd,
     group: BufferGroup,
     options?: OpOptions & { lend?: false | undefined },
   ): Stream<Uint8Array>;
-  recvMultishot(fd: number, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent>;
-  recvMultishot(fd: number, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent> {
+  recvMultishot(fd: Fd, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent>;
+  recvMultishot(fd: Fd, group: BufferGroup, options?: RecvOptions): Stream<Uint8Array | Lent> {
     return new ChunkStream(this.runtime, fd, group, options);
   }
 

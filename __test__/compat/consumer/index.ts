@@ -201,6 +201,11 @@ export async function sockets(fd: Fd, text: Uint8Array): Promise<Address | undef
   const flags: AcceptOptions = { flags: constants.SOCK_NONBLOCK };
   const plain: number = await op.accept(fd);
   const accepted: Accepted = await op.accept(fd, { ...flags, wantAddress: true });
+  const direct = op.direct();
+  const slot: Direct = await op.socket(constants.AF_UNIX, constants.SOCK_STREAM, 0, { direct });
+  const [first] = [await op.accept(slot, { direct: op.direct() })];
+  const named: Accepted<Direct> = await op.accept(fd, { direct: first, wantAddress: true });
+  void named;
   const send: SendOptions = { to };
   const receive: SocketOptions = { pollFirst: true };
   await op.send(plain, text, 0, send);

@@ -15,12 +15,22 @@ use crate::sqe::{
   IOSQE_FIXED_FILE, IOSQE_IO_HARDLINK, IOSQE_IO_LINK,
 };
 use crate::table::opens;
+use std::collections::VecDeque;
 
 const LINKS: u8 = (IOSQE_IO_LINK | IOSQE_IO_HARDLINK) as u8;
 
 /// The next entry belongs to the same chain.
 pub(crate) fn linked(sqe: &Sqe) -> bool {
   sqe.flags & LINKS != 0
+}
+
+/// Closes in the SQ that must happen even if the ring ends before the kernel takes them (I3).
+#[derive(Default)]
+pub(crate) struct Owed {
+  /// Entries that ever went into the SQ.
+  handed: u64,
+  /// Each with its place among them.
+  closes: VecDeque<(u64, Sqe)>,
 }
 
 /// Looks that may bring nothing in a row. A kernel thread adds task work and then sets SQ_TASKRUN:
@@ -52,7 +62,7 @@ impl Ring {
   pub(crate) fn accept(&mut self, entry: &mut Entry, direct: bool) -> (Key, bool) {
     let inline_bytes = entry.inline_bytes();
     let Entry { sqe, input, held, owner } = entry;
-    sqe.resv = 0; // The caller has looked at it.
+    (sqe.resv, sqe.addr3) = (0, 0); // The caller has looked at them.
     let (held, input) = (std::mem::take(held), input.take());
     let key = self.slots.insert(*owner, held, opens(sqe));
     sqe.user_data = key.user_data();
@@ -101,13 +111,10 @@ impl Ring {
       return None;
     }
     self.reclaim();
-    let (ring, generation) = ((sqe.resv >> 32) as u32, sqe.resv as u32);
-    if ring != 0 && ring != self.serial {
+    if (sqe.resv >> 32) as u32 != self.serial {
       return Some(ERRNO_WRONG_RUNTIME as i32);
     }
-    let fixed = sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
-    let slot = if fixed { sqe.fd as u32 } else { sqe.file_index.wrapping_sub(1) };
-    (generation != 0 && !self.directs.knows(slot, generation)).then_some(libc::EBADF)
+    (!self.directs.owns(sqe)).then_some(libc::EBADF)
   }
 
   /// The same of a member of a chain: the kernel does not know when one of the lane's has ended.
@@ -126,6 +133,48 @@ impl Ring {
     bytes == 0 || self.enter_bytes == 0 || self.enter_bytes + bytes <= ENTER_BYTES as usize
   }
 
+  /// Puts entries into the SQ in one piece.
+  pub(crate) fn hand(&mut self, sqes: &[Sqe]) {
+    for sqe in sqes {
+      if self.must_close(sqe) {
+        let queued = self.driver.queued() as u64;
+        let handed = self.owed.handed;
+        while self.owed.closes.front().is_some_and(|(place, _)| place + queued < handed) {
+          self.owed.closes.pop_front(); // Taken.
+        }
+        self.owed.closes.push_back((handed, *sqe));
+      }
+      self.owed.handed += 1;
+    }
+    self.driver.push(sqes);
+  }
+
+  /// A close whose descriptor is nobody's but the ring's: that of a chain is the caller's as long
+  /// as the chain has not run, that of a slot goes with the table.
+  fn must_close(&mut self, sqe: &Sqe) -> bool {
+    let member = |key| self.slots.get(key).is_some_and(|slot| slot.chained);
+    let closes = sqe.opcode as u32 == IORING_OP_CLOSE && sqe.file_index == 0;
+    closes && !linked(sqe) && !Key::of(sqe.user_data).is_some_and(member)
+  }
+
+  /// The closes that the kernel has not taken and never will: the ring has ended. Those that it has
+  /// taken are its own, whatever became of them: a second close would hit another's file.
+  pub(crate) fn unclosed(&mut self) -> Vec<Sqe> {
+    // A polling thread may take what is in the SQ at any moment.
+    let queued = if self.polled { 0 } else { self.driver.queued() as u64 };
+    let Owed { handed, closes } = std::mem::take(&mut self.owed);
+    let left = closes.into_iter().filter(|(place, _)| place + queued >= handed);
+    let mut left: Vec<Sqe> = left.map(|(_, sqe)| sqe).collect();
+    let waiting = std::mem::take(&mut self.own).into_iter();
+    for sqe in waiting.chain(std::mem::take(&mut self.backlog)) {
+      let live = Key::of(sqe.user_data).is_none() || self.is_live(&sqe);
+      if live && self.must_close(&sqe) {
+        left.push(sqe);
+      }
+    }
+    left
+  }
+
   /// Moves own entries, then the backlog, into the SQ while there is room.
   pub(crate) fn fill(&mut self) {
     while self.driver.room() > 0 {
@@ -135,7 +184,7 @@ impl Ring {
       if Key::of(sqe.user_data).is_none() {
         self.own_in_flight += 1;
       }
-      self.driver.push(&[sqe]);
+      self.hand(&[sqe]);
     }
     while let Some(sqe) = self.backlog.front().copied() {
       if linked(&sqe) {
@@ -152,7 +201,7 @@ impl Ring {
       self.backlog.pop_front();
       if live {
         self.leave(&sqe);
-        self.driver.push(&[sqe]);
+        self.hand(&[sqe]);
       }
     }
   }
@@ -174,7 +223,7 @@ impl Ring {
       last.flags &= !LINKS;
     }
     chain.iter().for_each(|sqe| self.leave(sqe));
-    self.driver.push(&chain);
+    self.hand(&chain);
     true
   }
 
@@ -250,11 +299,13 @@ impl Ring {
   pub fn cancel_fd(&mut self, mut sqe: Sqe, owner: Owner) -> Key {
     let key = self.slots.insert(owner, Held::Nothing, false);
     self.in_flight += 1;
-    if let Some(errno) = self.fatal.or(self.closed.then_some(libc::ENOENT)) {
+    let ended = self.fatal.or(self.closed.then_some(libc::ENOENT));
+    if let Some(errno) = ended.or_else(|| self.refuses(&sqe)) {
       self.finish_locally(key, -errno);
       return key;
     }
-    let fixed = |sqe: &Sqe| sqe.flags as u32 & crate::sqe::IOSQE_FIXED_FILE != 0;
+    sqe.resv = 0; // The slot is its caller's: a close of it goes out behind this.
+    let fixed = |sqe: &Sqe| sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
     let direct = sqe.op_flags & crate::sqe::IORING_ASYNC_CANCEL_FD_FIXED != 0;
     let mut ended = 0;
     for index in 0..self.backlog.len() {

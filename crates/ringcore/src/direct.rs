@@ -32,9 +32,19 @@ impl DirectId {
     self.slot
   }
 
-  /// The entry knows whose slot it means, until the ring has looked.
+  /// The entry knows whose slot its `fd` is, until the ring has looked.
   pub(crate) fn claim(self, sqe: Sqe) -> Sqe {
     Sqe { resv: (sqe.resv & !0xffff_ffff) | self.generation as u64, ..sqe }.for_ring(self.ring)
+  }
+
+  /// The same of the slot in `file_index`; an entry may name two. No operation here uses `addr3`.
+  pub(crate) fn claim_index(self, sqe: Sqe) -> Sqe {
+    Sqe { addr3: self.generation as u64, ..sqe }.for_ring(self.ring)
+  }
+
+  /// The entry opens into this slot, or closes it.
+  pub(crate) fn fill(self, sqe: Sqe) -> Sqe {
+    self.claim_index(Sqe { file_index: self.slot + 1, ..sqe })
   }
 }
 
@@ -105,20 +115,31 @@ impl Directs {
     !self.forgotten.borrow().is_empty()
   }
 
-  /// Whether the slot still is what the entry means.
-  pub(crate) fn knows(&self, slot: u32, generation: u32) -> bool {
+  fn knows(&self, slot: u32, generation: u32) -> bool {
     let place = self.places.get(slot as usize);
     place.is_some_and(|place| place.generation == generation && place.state == State::Owned)
   }
+
+  /// Whether every slot that an entry claims still is what it means.
+  pub(crate) fn owns(&self, sqe: &Sqe) -> bool {
+    let index = slots_of(sqe)[1].wrapping_sub(1);
+    let claims = [(sqe.fd as u32, sqe.resv as u32), (index, sqe.addr3 as u32)];
+    claims.iter().all(|(slot, generation)| *generation == 0 || self.knows(*slot, *generation))
+  }
 }
 
-/// The slots that an entry names, plus 1: the file it works on, the one that it opens or closes.
+/// The slots that an entry names, plus 1: the file it works on, and the one in `file_index`, which
+/// it opens or closes, or out of which it splices.
 fn slots_of(sqe: &Sqe) -> [u32; 2] {
   let fixed = sqe.flags as u32 & IOSQE_FIXED_FILE != 0;
-  let opcode = sqe.opcode as u32;
-  let opens = crate::table::info(opcode).is_some_and(|info| info.opens);
-  let target = opens || opcode == IORING_OP_CLOSE;
-  [if fixed { sqe.fd as u32 + 1 } else { 0 }, if target { sqe.file_index } else { 0 }]
+  let index = match sqe.opcode as u32 {
+    IORING_OP_SPLICE | IORING_OP_TEE if sqe.op_flags & SPLICE_F_FD_IN_FIXED == 0 => 0,
+    IORING_OP_SPLICE | IORING_OP_TEE => sqe.file_index.wrapping_add(1),
+    IORING_OP_CLOSE => sqe.file_index,
+    opcode if crate::table::info(opcode).is_some_and(|info| info.opens) => sqe.file_index,
+    _ => 0,
+  };
+  [if fixed { (sqe.fd as u32).wrapping_add(1) } else { 0 }, index]
 }
 
 impl Ring {

@@ -47,6 +47,7 @@ pub mod table;
 pub mod task;
 pub mod timer;
 pub mod wake;
+pub mod world;
 
 pub use direct::Direct;
 pub use error::{Error, Result};

@@ -4,11 +4,11 @@
 //! The same ring and executor code runs on it as on the kernel. A failing run is its seed. It does
 //! to memory what the kernel does, at the same moments: paths and timespecs are read when an entry
 //! is taken, buffers are written or read when it completes.
-#![allow(unsafe_code)]
 
 use crate::cqe::Cqe;
 use crate::ring::{Driver, Wait};
 use crate::sqe::*;
+pub use crate::world::World;
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -68,33 +68,6 @@ impl Default for Faults {
   }
 }
 
-/// What the mock kernel knows; the test keeps a second handle on it.
-pub struct World {
-  pub random: Random,
-  pub faults: Faults,
-  sq_entries: usize,
-  cq_entries: usize,
-  sq: VecDeque<Sqe>,
-  cq: VecDeque<Cqe>,
-  overflow: VecDeque<Cqe>,
-  /// Taken, not completed.
-  pub running: Vec<Sqe>,
-  /// Descriptors given out and not closed.
-  pub open: HashSet<i32>,
-  /// Closes of something that was not open: a double close, or a wrong number.
-  pub bad_closes: u32,
-  /// The descriptor that it gave out last.
-  pub next_fd: i32,
-  /// Buffer groups that are registered.
-  pub groups: HashSet<u16>,
-  /// Notifications are wanted (the eventfd is enabled).
-  pub notify: bool,
-  /// Signals that the eventfd got.
-  pub signals: u32,
-  /// The errno of the next enters, tried first.
-  pub enters: VecDeque<i32>,
-}
-
 // PAIR: Mock
 /// A driver on a world.
 pub struct Mock {
@@ -124,126 +97,6 @@ impl Mock {
     };
     let world = Rc::new(RefCell::new(world));
     (Mock { world: world.clone() }, world)
-  }
-}
-
-impl World {
-  /// Posts a completion; into the overflow list when the CQ is full.
-  pub fn post(&mut self, user_data: u64, res: i32) {
-    self.post_flags(user_data, res, 0);
-  }
-
-  /// The same with IORING_CQE_F_*, for tests that play a multishot kernel themselves.
-  pub fn post_flags(&mut self, user_data: u64, res: i32, flags: u32) {
-    let cqe = Cqe { user_data, res, flags };
-    if self.cq.len() < self.cq_entries && self.overflow.is_empty() {
-      self.cq.push_back(cqe);
-    } else {
-      self.overflow.push_back(cqe);
-    }
-    if std::mem::take(&mut self.notify) {
-      self.signals += 1;
-    }
-  }
-
-  fn flush_overflow(&mut self) {
-    while self.cq.len() < self.cq_entries {
-      let Some(cqe) = self.overflow.pop_front() else {
-        break;
-      };
-      self.cq.push_back(cqe);
-    }
-  }
-
-  /// An entry is taken: inputs are read now, the operation completes now or later.
-  fn take(&mut self, sqe: Sqe) {
-    match sqe.opcode as u32 {
-      IORING_OP_CLOSE => {
-        let known = self.open.remove(&sqe.fd);
-        self.bad_closes += !known as u32;
-        self.post(sqe.user_data, if known { 0 } else { -libc::EBADF });
-      }
-      IORING_OP_ASYNC_CANCEL => {
-        let target = self.running.iter().position(|entry| entry.user_data == sqe.addr);
-        let res = match target {
-          None => -libc::ENOENT,
-          Some(_) if self.random.chance(20) => -libc::EALREADY,
-          Some(place) => {
-            let target = self.running.swap_remove(place);
-            self.post(target.user_data, -libc::ECANCELED);
-            0
-          }
-        };
-        self.post(sqe.user_data, res);
-      }
-      opcode => {
-        if opcode == LANE_OP_COPY_FILE {
-          // SAFETY: I2: as below; a lane copies both paths.
-          let path = unsafe { std::ffi::CStr::from_ptr(sqe.off as *const libc::c_char) };
-          assert!(path.to_bytes().iter().all(|byte| *byte != 0xaa), "a path was overwritten");
-        }
-        if opcode == IORING_OP_OPENAT || opcode == LANE_OP_COPY_FILE {
-          // SAFETY: I2: the ring keeps the path until the entry is taken, which is now.
-          let path = unsafe { std::ffi::CStr::from_ptr(sqe.addr as *const libc::c_char) };
-          assert!(path.to_bytes().iter().all(|byte| *byte != 0xaa), "a path was overwritten");
-        }
-        let late = self.faults.late;
-        if opcode != IORING_OP_NOP && self.random.chance(late) {
-          self.running.push(sqe);
-        } else {
-          self.finish(sqe);
-        }
-      }
-    }
-  }
-
-  /// A running operation completes: buffers are touched now.
-  pub fn finish(&mut self, sqe: Sqe) {
-    let res = match sqe.opcode as u32 {
-      IORING_OP_NOP if sqe.op_flags & IORING_NOP_INJECT_RESULT != 0 => sqe.len as i32,
-      IORING_OP_NOP => 0,
-      IORING_OP_TIMEOUT => -libc::ETIME,
-      _ if self.random.chance(self.faults.error) => -libc::EIO,
-      IORING_OP_READ | IORING_OP_WRITE => {
-        let short = self.random.chance(self.faults.short);
-        let len = if short { self.random.below(sqe.len + 1) } else { sqe.len } as usize;
-        self.transfer(&sqe, len);
-        len as i32
-      }
-      _ if crate::table::opens(&sqe) => {
-        self.next_fd += 1;
-        self.open.insert(self.next_fd);
-        self.next_fd
-      }
-      LANE_OP_COPY_FILE => 0,
-      _ => 1,
-    };
-    self.post(sqe.user_data, res);
-  }
-
-  fn transfer(&mut self, sqe: &Sqe, len: usize) {
-    if len == 0 {
-      return; // It may be without a region, that is without an address.
-    }
-    if sqe.opcode as u32 == IORING_OP_READ {
-      let pattern = sqe.user_data as u8;
-      // SAFETY: I2: the operation has no CQE yet, so the ring still holds its memory.
-      unsafe { std::ptr::write_bytes(sqe.addr as *mut u8, pattern, len) };
-    } else {
-      // SAFETY: I2: as above.
-      let bytes = unsafe { std::slice::from_raw_parts(sqe.addr as *const u8, len) };
-      std::hint::black_box(bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
-    }
-  }
-
-  /// Some of what runs completes, in any order.
-  fn advance(&mut self, at_least: usize) {
-    let count = self.random.below(self.running.len() as u32 / 2 + 1) as usize;
-    for _ in 0..count.max(at_least).min(self.running.len()) {
-      let place = self.random.below(self.running.len() as u32) as usize;
-      let sqe = self.running.swap_remove(place);
-      self.finish(sqe);
-    }
   }
 }
 

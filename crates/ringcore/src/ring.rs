@@ -11,6 +11,7 @@
 //! ```
 
 use crate::alloc::BufferTable;
+use crate::backlog::Owed;
 use crate::buffer::{Arena, Regions};
 use crate::cqe::Cqe;
 use crate::direct::Directs;
@@ -82,6 +83,8 @@ pub struct Ring {
   pub(crate) backlog: VecDeque<Sqe>,
   /// The ring's own entries: cancels and closes. Emptied first.
   pub(crate) own: VecDeque<Sqe>,
+  /// Closes on their way through the SQ.
+  pub(crate) owed: Owed,
   /// Events that never went to the kernel.
   pub(crate) local: VecDeque<Event>,
   pub(crate) arena: Arena,
@@ -125,6 +128,7 @@ impl Ring {
       slots: Slots::default(),
       backlog: VecDeque::new(),
       own: VecDeque::new(),
+      owed: Owed::default(),
       local: VecDeque::new(),
       arena: Arena::new()?,
       regions: Regions::new(memory_limit),
@@ -160,7 +164,7 @@ impl Ring {
     let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(entry.inline_bytes());
     let (key, goes) = self.accept(&mut entry, direct);
     if goes {
-      self.driver.push(std::slice::from_ref(&entry.sqe));
+      self.hand(std::slice::from_ref(&entry.sqe));
     }
     key
   }
@@ -185,7 +189,7 @@ impl Ring {
         sqes.push(entry.sqe);
       }
     }
-    self.driver.push(&sqes);
+    self.hand(&sqes);
     keys
   }
 
@@ -376,6 +380,7 @@ impl Ring {
     self.closed = true;
     let drained = self.drain(Instant::now() + bound, events);
     if !drained {
+      self.unclosed().iter().for_each(|sqe| close_now(sqe.fd));
       self.leak();
     }
     // The kernel's descriptors go now; memory goes with those who hold it.

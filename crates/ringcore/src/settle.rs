@@ -7,6 +7,7 @@ use crate::driver::Wait;
 use crate::ring::{Entry, Event, Ring, OWN, OWNER_DIRECT, OWN_WAKE};
 use crate::slot::{Held, Key, Lifecycle, Owner, Shot};
 use crate::sqe::{Sqe, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 impl Ring {
@@ -195,13 +196,10 @@ impl Ring {
   /// write to it and no CQE will say when it is done (I2).
   pub(crate) fn poison(&mut self, errno: i32) {
     self.fatal = Some(errno);
-    self.backlog.clear();
     // What the ring owes is done without it (I3).
-    for sqe in std::mem::take(&mut self.own) {
-      if sqe.opcode as u32 == IORING_OP_CLOSE && sqe.file_index == 0 {
-        close_now(sqe.fd);
-      }
-    }
+    let unclosed = self.unclosed();
+    unclosed.iter().for_each(|sqe| close_now(sqe.fd));
+    let closed: HashSet<u64> = unclosed.iter().map(|sqe| sqe.user_data).collect();
     for key in self.slots.keys() {
       let slot = self.slots.get(key).expect("listed just now");
       let waits = !matches!(slot.lifecycle, Lifecycle::Completed(..) | Lifecycle::Abandoned);
@@ -210,7 +208,7 @@ impl Ring {
         if let Owner::Ticket(_) = owner {
           slot.lifecycle = Lifecycle::Abandoned;
         }
-        let res = -errno;
+        let res = if closed.contains(&key.user_data()) { 0 } else { -errno };
         self.local.push_back(Event { key, owner, res, flags: 0, opens: false, message: None });
       }
     }

@@ -70,7 +70,8 @@ impl Sqe {
   }
 
   /// Bytes that the kernel would move on the calling thread if this completes inline. One enter
-  /// cannot be interrupted, so the ring caps their sum (I8). A vector's lengths are in its input.
+  /// cannot be interrupted, so the ring caps their sum (I8). A vector's lengths are in its input, a
+  /// message's iovec is the end of its.
   pub fn inline_bytes(&self, input: Option<&[u8]>) -> usize {
     if self.flags as u32 & IOSQE_ASYNC != 0 {
       return 0;
@@ -86,6 +87,9 @@ impl Sqe {
       | IORING_OP_SEND_ZC => self.len as usize,
       IORING_OP_READV | IORING_OP_WRITEV => {
         input.map_or(0, |iovecs| iovecs.chunks_exact(16).map(length).sum())
+      }
+      IORING_OP_SENDMSG | IORING_OP_RECVMSG => {
+        input.and_then(|bytes| bytes.last_chunk::<16>()).map_or(0, |iovec| length(iovec))
       }
       _ => 0,
     }
@@ -238,6 +242,8 @@ constants! { SQE_CONSTANTS;
   IORING_ASYNC_CANCEL_FD = 1 << 1;
   /// cancel_flags: the descriptor is a direct one.
   IORING_ASYNC_CANCEL_FD_FIXED = 1 << 3;
+  /// splice_flags: the source is a direct slot.
+  SPLICE_F_FD_IN_FIXED = 1 << 31;
   /// One SQE moves at most this many copied bytes: a running io-wq transfer cannot be cancelled, so
   /// its length bounds how long teardown waits (I7).
   MAX_TRANSFER = 1 << 20;

@@ -209,6 +209,33 @@ fn what_a_message_cannot_do_fails_with_its_errno() {
   rt.run(op::close(tcp)).unwrap();
 }
 
+#[test]
+fn messages_count_among_the_bytes_that_one_enter_moves() {
+  let _alone = alone();
+  let rt = runtime();
+  let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+  let fd = socket.as_raw_fd();
+  // Nothing is there to be received, and nowhere to send to: what counts is what could be moved.
+  let enters = |bytes: usize, send: bool| {
+    let before = rt.stats().enters;
+    rt.run(async move {
+      if send {
+        let all = (0..20).map(|_| op::sendmsg(fd, vec![0; bytes], 0)).collect();
+        assert!(ringcore::all(all).await.into_iter().all(|(sent, _)| sent.is_err()));
+      } else {
+        let receive = || op::recvmsg(fd, vec![0; bytes], libc::MSG_DONTWAIT);
+        let received = ringcore::all((0..20).map(|_| receive()).collect()).await;
+        assert!(received.into_iter().all(|(received, _)| received.is_err()));
+      }
+    });
+    rt.stats().enters - before
+  };
+  for send in [false, true] {
+    let (long, short) = (enters(200 << 10, send), enters(16, send));
+    assert!(long >= short + 3, "{long} enters for 4 MiB, {short} for a few bytes");
+  }
+}
+
 type Descriptor = [u32; 16];
 
 fn border() -> Border {
@@ -289,6 +316,33 @@ fn descriptors_of_messages_that_nobody_took_at_the_end_are_closed() {
     assert_eq!(text(waits), "recvmsg EAGAIN", "all were received");
     assert_eq!(descriptors(), before + taken as usize, "the callers' own");
   }
+}
+
+// PAIR: only-rust -- in TypeScript only the end of a thread leaves completions behind
+#[test]
+fn descriptors_of_messages_that_the_list_had_no_room_for_are_closed() {
+  let _alone = alone();
+  let rt = runtime();
+  let (from, to) = UnixStream::pair().unwrap();
+  let null = File::open("/dev/null").unwrap();
+  let (before, fd) = (descriptors(), to.as_raw_fd());
+  let mut border = border();
+  // Nobody takes from the list, and it is full.
+  let refused = descriptor(IORING_OP_NOP, 100, -1, &[(D_SQE_FLAGS, 1 << 8)]);
+  completed(&mut border, &[refused; 1024], 1024);
+  for quarter in 2..=4 {
+    completed(&mut border, &[refused; 1024], 1024 * quarter);
+  }
+  assert_eq!(border.get(H_COMPLETIONS), MAX_COMPLETIONS);
+  let own = descriptors();
+  (0..3).for_each(|_| pass(&rt, &from, b"x", &[null.as_raw_fd(), null.as_raw_fd()]));
+  turn(&mut border, &[receive(0, fd, 0), receive(1, fd, 1), receive(2, fd, 2)]);
+  assert!(border.close(Duration::from_secs(5)));
+  assert_eq!(descriptors(), own + 6 - 2, "they came, and the ring and its eventfd went");
+  border.abandon_completions();
+  border.abandon_completions(); // Once.
+  drop(border);
+  assert_eq!(descriptors(), before);
 }
 
 // PAIR: only-rust -- TypeScript refuses these flags before there is a descriptor

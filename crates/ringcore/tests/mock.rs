@@ -55,6 +55,38 @@ struct Simulation {
 
 const REGION: usize = 4096;
 
+const FILLS: [u32; 3] = [IORING_OP_READ, IORING_OP_READV, IORING_OP_RECV];
+/// Reads and writes are as many as all others together.
+const TRANSFERS: [u32; 9] = [
+  IORING_OP_READ,
+  IORING_OP_READ,
+  IORING_OP_WRITE,
+  IORING_OP_READV,
+  IORING_OP_WRITEV,
+  IORING_OP_RECV,
+  IORING_OP_SEND,
+  IORING_OP_SEND_ZC,
+  IORING_OP_SEND_ZC,
+];
+const PATHS: [u32; 6] = [
+  IORING_OP_OPENAT,
+  IORING_OP_OPENAT,
+  IORING_OP_OPENAT,
+  IORING_OP_STATX,
+  IORING_OP_UNLINKAT,
+  IORING_OP_MKDIRAT,
+];
+const OTHERS: [u32; 8] = [
+  IORING_OP_SOCKET,
+  IORING_OP_ACCEPT,
+  IORING_OP_POLL_ADD,
+  IORING_OP_FSYNC,
+  IORING_OP_FALLOCATE,
+  IORING_OP_SHUTDOWN,
+  IORING_OP_SPLICE,
+  IORING_OP_LISTEN,
+];
+
 impl Simulation {
   fn new(seed: u32) -> Simulation {
     let mut plan = Random::new(seed + 77_777);
@@ -119,19 +151,33 @@ impl Simulation {
         let held_at = self.ring.regions.hold(id, 0, sqe.len);
         assert_eq!(held_at, Some(bytes), "a free region can be held");
         (sqe.addr, region, held) = (bytes as u64, Some(id), Held::Region(id));
-        [IORING_OP_READ, IORING_OP_WRITE][(kind % 2) as usize] as u8
+        let opcode = TRANSFERS[self.plan.below(TRANSFERS.len() as u32) as usize];
+        if matches!(opcode, IORING_OP_READV | IORING_OP_WRITEV) {
+          input = Some([sqe.addr, sqe.len as u64].map(u64::to_ne_bytes).concat());
+        }
+        opcode as u8
       }
       45..=64 => {
         let len = 1 + self.plan.below(3000) as usize;
         input = Some([vec![b'p'; len], vec![0]].concat());
-        IORING_OP_OPENAT as u8
+        let opcode = PATHS[self.plan.below(PATHS.len() as u32) as usize];
+        if opcode == IORING_OP_STATX {
+          let Some(id) = self.region() else { return };
+          let at = self.ring.regions.hold(id, 0, STATX_BYTES).expect("a free region can be held");
+          (sqe.off, region, held) = (at as u64, Some(id), Held::Region(id));
+        }
+        opcode as u8
       }
       65..=79 => {
         let Some(fd) = self.owned.pop() else { return };
         sqe.fd = fd;
         IORING_OP_CLOSE as u8
       }
-      80..=89 => IORING_OP_TIMEOUT as u8,
+      80..=85 => IORING_OP_TIMEOUT as u8,
+      86..=92 => {
+        sqe.op_flags = 1;
+        OTHERS[self.plan.below(OTHERS.len() as u32) as usize] as u8
+      }
       _ => IORING_OP_NOP as u8,
     };
     if sqe.opcode as u32 == IORING_OP_TIMEOUT {
@@ -160,7 +206,7 @@ impl Simulation {
       let known = known.unwrap_or_else(|| panic!("{:?} settled twice", event.key));
       assert!(!self.abandoned.contains(&event.key), "an abandoned operation has nobody to tell");
       self.settled += 1;
-      if known.opcode == IORING_OP_READ && event.res > 0 {
+      if FILLS.contains(&known.opcode) && event.res > 0 {
         let id = known.region.expect("a read has one");
         assert!(self.ring.regions.hold(id, 0, 0).is_some(), "the kernel holds it no longer");
         let got = unsafe_bytes(known.bytes, event.res as usize);

@@ -168,6 +168,33 @@ fn max_workers_keeps_the_number_of_worker_threads() {
 }
 
 #[test]
+fn max_workers_keeps_the_number_of_threads_for_what_may_wait_for_ever() {
+  // Workers belong to the thread: each limit has one of its own.
+  for unbounded in [1, 3, 6] {
+    std::thread::spawn(move || {
+      let max_workers = Some(MaxWorkers { bounded: 2, unbounded });
+      let rt = runtime_with(Options { max_workers, ..Options::default() });
+      let workers = || threads(&format!("iou-wrk-{}", thread_id())).len();
+      let ([from, feed], [drain, to]) = (pipe(), pipe());
+      // A splice out of an empty pipe waits in its worker, and in one of those for no file.
+      let splice = || op::splice(from, None, to, None, 1, 0);
+      let all: Vec<_> = (0..12).map(|_| rt.spawn(splice())).collect();
+      until("as many workers as are allowed", || {
+        rt.run(sleep(Duration::from_millis(1)));
+        workers() >= unbounded as usize
+      });
+      rt.run(sleep(Duration::from_millis(50)));
+      assert_eq!(workers(), unbounded as usize);
+      assert_eq!(rt.run(op::write(feed, vec![b'x'; 12], None)).0, Ok(12));
+      all.into_iter().for_each(|one| assert_eq!(rt.run(one).unwrap(), Ok(1)));
+      [from, feed, drain, to].into_iter().for_each(close_now);
+    })
+    .join()
+    .unwrap();
+  }
+}
+
+#[test]
 fn attached_rings_together_keep_to_max_workers() {
   let folder = folder();
   let path = fifo(&folder);

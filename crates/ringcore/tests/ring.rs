@@ -11,6 +11,7 @@ use ringcore::sqe::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 /// What a scripted kernel saw and what it will say.
@@ -246,6 +247,84 @@ fn ebadr_fails_every_operation_once_and_ends_the_ring() {
   assert!(!ring.close(Duration::from_secs(5), &mut events));
 }
 
+// PAIR: only-rust -- TypeScript has no driver that does what a script says
+#[test]
+fn closes_that_the_kernel_never_took_happen_all_the_same_and_the_others_not_twice() {
+  let close = |fd| Sqe { fd, ..entry(IORING_OP_CLOSE) };
+  let link = |sqe| Sqe { flags: IOSQE_IO_LINK as u8, ..sqe };
+  for waits in [0, 3] {
+    let (mut ring, script) = scripted(8);
+    let [taken, own_taken] = numbers();
+    push(&mut ring, close(taken), 0);
+    ring.close_fd(own_taken);
+    ring.submit(Wait::No);
+    assert_eq!(script.borrow().taken(IORING_OP_CLOSE).len(), 2);
+    // In the SQ: the ring's own, a caller's, one that nobody waits for, and that of a chain, whose
+    // descriptor is the caller's as long as the chain has not run.
+    let ([own, mine], [dropped, chained]) = (numbers(), numbers());
+    push(&mut ring, close(mine), 1);
+    let key = push(&mut ring, close(dropped), 2);
+    ring.abandon(key);
+    let owner = |ticket| Owner::Ticket(ticket);
+    let member =
+      |sqe, ticket| Entry { sqe, input: None, held: Held::Nothing, owner: owner(ticket) };
+    ring.push_chain(vec![member(link(nop(0)), 3), member(close(chained), 4)]);
+    ring.close_fd(own);
+    // And in the backlog, one of them cancelled there.
+    let ([late, ended], [late_chained, other]) = (numbers(), numbers());
+    for ticket in 0..waits {
+      push(&mut ring, nop(0), 10 + ticket);
+    }
+    push(&mut ring, close(late), 5);
+    let cancelled = push(&mut ring, close(ended), 6);
+    ring.cancel_op(Some(cancelled), Owner::Ticket(7));
+    ring.push_chain(vec![member(link(close(late_chained)), 8), member(nop(0), 9)]);
+    script.borrow_mut().enters.push_back(libc::EBADR);
+    ring.submit(Wait::No);
+    assert_eq!(ring.fatal(), Some(libc::EBADR));
+    for fd in [own, mine, dropped, late] {
+      assert!(!open(fd), "{fd} was left open");
+    }
+    for fd in [taken, own_taken, chained, late_chained, ended] {
+      assert!(open(fd), "{fd} is the kernel's to close, or the caller's");
+    }
+    let mut events = Vec::new();
+    ring.reap(&mut events, 1000);
+    let end = |ticket| {
+      let event = events.iter().find(|event| event.owner == Owner::Ticket(ticket));
+      event.map(|event| event.res)
+    };
+    assert_eq!([1, 5, 7].map(end), [Some(0); 3], "they are closed");
+    assert_eq!([0, 3, 4, 8, 9].map(end), [Some(-libc::EBADR); 5]);
+    assert_eq!((end(2), end(6)), (None, Some(-libc::ECANCELED)));
+    ring.close_fd(taken);
+    assert!(!open(taken), "on a ring that has ended it is done at once");
+    ring.close(Duration::ZERO, &mut Vec::new());
+    assert!(open(own_taken), "nobody closes it a second time");
+    [own_taken, chained, late_chained, ended, other]
+      .into_iter()
+      .for_each(ringcore::ring::close_now);
+  }
+}
+
+// PAIR: only-rust -- TypeScript has no driver that does what a script says
+#[test]
+fn a_close_that_the_kernel_does_not_take_until_the_end_happens_without_it() {
+  let (mut ring, script) = scripted(2);
+  script.borrow_mut().enters.extend(std::iter::repeat_n(libc::EAGAIN, 100_000));
+  let ([own, mine], [late, other]) = (numbers(), numbers());
+  push(&mut ring, Sqe { fd: mine, ..entry(IORING_OP_CLOSE) }, 1);
+  ring.close_fd(own);
+  ring.submit(Wait::No);
+  push(&mut ring, Sqe { fd: late, ..entry(IORING_OP_CLOSE) }, 2);
+  assert!(!ring.close(Duration::from_millis(5), &mut Vec::new()));
+  for fd in [own, mine, late] {
+    assert!(!open(fd), "{fd} was left open");
+  }
+  assert!(open(other));
+  ringcore::ring::close_now(other);
+}
+
 // PAIR: only-rust -- only Rust sees the SQ and its order
 #[test]
 fn a_cancel_gets_through_a_full_queue_and_before_the_backlog() {
@@ -342,17 +421,21 @@ fn paths_are_intact_when_the_kernel_takes_them_however_long_they_wait() {
 #[test]
 fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
   const BYTES: usize = 400 << 10;
-  for opcode in [IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV] {
+  let messages = [IORING_OP_SENDMSG, IORING_OP_RECVMSG];
+  let others = [IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV];
+  for opcode in others.into_iter().chain(messages) {
     let (mut ring, script) = scripted(64);
     let growth = ring.regions.grow(9).unwrap();
     let vector = opcode != IORING_OP_READ;
     let half = [growth.slab.base() as u64, BYTES as u64 / 2].map(u64::to_ne_bytes).concat();
+    let message = [[0; 56].to_vec(), [0, BYTES as u64].map(u64::to_ne_bytes).concat()].concat();
+    let lengths = if messages.contains(&opcode) { message } else { [&half[..], &half].concat() };
     let len = if vector { 2 } else { BYTES as u32 };
     let long = Sqe { len, addr: growth.slab.base() as u64, ..entry(opcode) };
     let away = Sqe { flags: IOSQE_ASYNC as u8, ..long };
     for i in 0..20 {
       // A vector's lengths are in its input, wherever that waits.
-      let input = vector.then(|| Input::at_addr([&half[..], &half].concat()));
+      let input = vector.then(|| Input::at_addr(lengths.clone()));
       let (sqe, owner) = (if i < 10 { long } else { away }, Owner::Ticket(i));
       ring.push(Entry { sqe, input, held: Held::Nothing, owner });
     }
@@ -456,6 +539,24 @@ fn pipe() -> [i32; 2] {
   // SAFETY: I3: two new descriptors, this test's to close.
   assert_eq!(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
   fds
+}
+
+/// Two open descriptors with numbers that no other test is given while this one looks.
+#[allow(unsafe_code)]
+fn numbers() -> [i32; 2] {
+  static NEXT: AtomicI32 = AtomicI32::new(500);
+  [(); 2].map(|()| {
+    let fd = NEXT.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: I3: a new descriptor, this test's to close.
+    assert_eq!(unsafe { libc::fcntl(2, libc::F_DUPFD_CLOEXEC, fd) }, fd);
+    fd
+  })
+}
+
+#[allow(unsafe_code)]
+fn open(fd: i32) -> bool {
+  // SAFETY: I3: asks about a number and changes nothing.
+  unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
 }
 
 #[allow(unsafe_code)]

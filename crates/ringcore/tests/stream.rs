@@ -2,6 +2,7 @@
 mod support;
 
 use ringcore::driver::{Driver, Wait};
+use ringcore::group::provide;
 use ringcore::mock::{Faults, Mock};
 use ringcore::stream::{Shot, Stream, BACKLOG};
 use ringcore::{op, sleep, Error, Options, Runtime};
@@ -11,7 +12,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use support::{alone, descriptors, many, runtime, settle, small, turns};
+use support::{alone, descriptors, many, runtime, settle, small, start, turns};
 
 fn listener() -> TcpListener {
   let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -314,6 +315,31 @@ fn a_next_that_is_left_loses_nothing() {
     armed(&mut stream).await;
     far.write_all(b"x").unwrap();
     assert!(stream.next().await.unwrap().unwrap() & 1 == 1);
+  });
+}
+
+#[test]
+fn a_value_that_came_for_who_has_left_is_given_to_the_next() {
+  let _alone = alone();
+  let rt = runtime();
+  rt.run(async {
+    let group = provide(4, 64).unwrap();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let mut chunks = op::recv_multishot(near.as_raw_fd(), &group);
+    {
+      let _left = start(chunks.next()).await;
+      far.write_all(b"one").unwrap();
+      while group.available() == 4 {
+        turns(1).await;
+      }
+    }
+    far.write_all(b"two").unwrap();
+    for text in [b"one", b"two"] {
+      assert_eq!(&chunks.next().await.unwrap().unwrap()[..], text);
+    }
+    drop(chunks);
+    turns(3).await;
+    assert_eq!(group.available(), 4);
   });
 }
 

@@ -57,25 +57,24 @@ impl Fd {
 }
 
 impl Fd {
-  /// An entry that closes it, or fills its slot; a slot stands in `file_index` then.
-  pub(crate) fn target(self, opcode: u32) -> Sqe {
+  /// An entry that closes it.
+  pub(crate) fn closed(self) -> Sqe {
     match self {
-      Fd::Raw(fd) => Fd::Raw(fd).on(opcode),
-      Fd::Direct(id) => {
-        let file_index = id.slot() + 1;
-        id.claim(Sqe { opcode: opcode as u8, file_index, ..Sqe::default() })
-      }
+      Fd::Raw(_) => self.on(IORING_OP_CLOSE),
+      Fd::Direct(id) => id.fill(Fd::Raw(0).on(IORING_OP_CLOSE)),
     }
   }
 
   /// The cancel of everything on it. Its `fd` is a descriptor or, by a flag, a slot.
   pub(crate) fn cancelled(self) -> Sqe {
     let all = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL;
-    let (fd, op_flags) = match self {
-      Fd::Raw(fd) => (fd, all),
-      Fd::Direct(id) => (id.slot() as i32, all | IORING_ASYNC_CANCEL_FD_FIXED),
-    };
-    Sqe { op_flags, ..Fd::Raw(fd).on(IORING_OP_ASYNC_CANCEL) }
+    match self {
+      Fd::Raw(_) => Sqe { op_flags: all, ..self.on(IORING_OP_ASYNC_CANCEL) },
+      Fd::Direct(id) => {
+        let (fd, op_flags) = (id.slot() as i32, all | IORING_ASYNC_CANCEL_FD_FIXED);
+        id.claim(Sqe { op_flags, ..Fd::Raw(fd).on(IORING_OP_ASYNC_CANCEL) })
+      }
+    }
   }
 }
 

@@ -170,7 +170,8 @@ pub fn splice(
   len: u32,
   flags: u32,
 ) -> Op<Fields<usize>> {
-  let words = offset_word(from_offset).and_then(|from| Ok((from, offset_word(to_offset)?)));
+  let words = source_flags(flags).and_then(|()| offset_word(from_offset));
+  let words = words.and_then(|from| Ok((from, offset_word(to_offset)?)));
   let (addr, off) = words.clone().unwrap_or_default();
   let entry = through(from.into(), flags, to.into().on(IORING_OP_SPLICE));
   let sqe = Sqe { addr, off, len, ..entry };
@@ -184,17 +185,27 @@ pub fn splice(
 /// Man: io_uring_prep_tee(3), tee(2). Kernel: 5.8.
 pub fn tee(from: impl Into<Fd>, to: impl Into<Fd>, len: u32, flags: u32) -> Op<Fields<usize>> {
   let entry = through(from.into(), flags, to.into().on(IORING_OP_TEE));
-  Fields::op(Sqe { len, ..entry }, "tee", |res| res as usize)
+  let input = source_flags(flags).map(|()| None);
+  Fields::with(Sqe { len, ..entry }, input, "tee", (None, None), |res| res as usize)
+}
+
+/// The bit by which the source is a slot comes from its type alone.
+fn source_flags(flags: u32) -> Result<()> {
+  if flags & SPLICE_F_FD_IN_FIXED == 0 {
+    return Ok(());
+  }
+  Err(Error::Invalid("SPLICE_F_FD_IN_FIXED: pass a direct descriptor instead".into()))
 }
 
 /// The source of a splice or tee, which has a field and a flag of its own.
 fn through(from: Fd, flags: u32, entry: Sqe) -> Sqe {
-  const SPLICE_F_FD_IN_FIXED: u32 = 1 << 31;
-  let (file_index, direct) = match from {
-    Fd::Raw(fd) => (fd as u32, 0),
-    Fd::Direct(id) => (id.slot(), SPLICE_F_FD_IN_FIXED),
-  };
-  Sqe { file_index, op_flags: flags | direct, ..entry }
+  match from {
+    Fd::Raw(fd) => Sqe { file_index: fd as u32, op_flags: flags, ..entry },
+    Fd::Direct(id) => {
+      let op_flags = flags | SPLICE_F_FD_IN_FIXED;
+      id.claim_index(Sqe { file_index: id.slot(), op_flags, ..entry })
+    }
+  }
 }
 
 /// Offsets and lengths that have 63 bits.
@@ -242,5 +253,5 @@ fn of(buffer: &FixedBuf, sqe: Sqe) -> Sqe {
 ///
 /// Man: io_uring_prep_close(3), close(2). Kernel: 5.6.
 pub fn close(fd: impl Into<Fd>) -> Op<Fields<()>> {
-  Fields::op(fd.into().target(IORING_OP_CLOSE), "close", nothing)
+  Fields::op(fd.into().closed(), "close", nothing)
 }

@@ -14,7 +14,7 @@ use super::sockets::net_count;
 use crate::address::{decode, encode, Address};
 use crate::buffer::IoBuf;
 use crate::error::{Error, Result};
-use crate::input::Input;
+use crate::input::{Input, Patch};
 use crate::op::{BufResult, Op, Operation};
 use crate::ring::close_now;
 use crate::sqe::*;
@@ -126,6 +126,13 @@ impl<B: IoBuf> Message<B> {
     ];
     self.words.as_mut_ptr() as u64
   }
+
+  /// Its entry. The iovec goes along as an input that nobody points to: the ring counts its bytes.
+  fn entry(&mut self, sqe: Sqe) -> (Sqe, Option<Input>) {
+    let sqe = Sqe { addr: self.address(), len: 1, ..sqe };
+    let iovec = [self.words[7], self.words[8]].map(u64::to_ne_bytes).concat();
+    (sqe, Some(Input::new(iovec, [Patch::Nothing, Patch::Nothing])))
+  }
 }
 
 // PAIR: SendMessage
@@ -164,7 +171,7 @@ impl<B: IoBuf> Operation for SendMessage<B> {
     if let Some(to) = &self.to {
       self.message.name = encode(to)?;
     }
-    Ok((Sqe { addr: self.message.address(), len: 1, ..self.sqe }, None))
+    Ok(self.message.entry(self.sqe))
   }
 
   fn finish(self, res: i32) -> BufResult<usize, B> {
@@ -249,7 +256,7 @@ impl<B: IoBuf> Operation for ReceiveMessage<B> {
   fn prepare(&mut self) -> Result<(Sqe, Option<Input>)> {
     check_message_flags(self.sqe.op_flags as i32)?;
     self.incoming.0.name = vec![0; MSG_NAME_BYTES as usize];
-    Ok((Sqe { addr: self.incoming.0.address(), len: 1, ..self.sqe }, None))
+    Ok(self.incoming.0.entry(self.sqe))
   }
 
   fn finish(mut self, res: i32) -> BufResult<Received, B> {

@@ -56,13 +56,19 @@ pub fn openat(dirfd: i32, path: impl AsRef<Path>, flags: i32, mode: u32) -> Op<F
 /// Man: io_uring_prep_openat2(3), openat2(2). Kernel: 5.6.
 pub fn openat2(dirfd: i32, path: impl AsRef<Path>, how: OpenHow) -> Op<Fields<i32>> {
   let path = path.as_ref();
-  let flags = how.flags | libc::O_CLOEXEC as u64;
-  let words = [flags, how.mode, how.resolve].map(u64::to_ne_bytes).concat();
-  let len = words.len() as u32;
-  let input = c_path(path)
-    .map(|path| Some(Input::new([words, path].concat(), [Patch::Addr(len), Patch::Off(0)])));
-  let sqe = Sqe { len, ..Fd::Raw(dirfd).on(IORING_OP_OPENAT2) };
-  Fields::with(sqe, input, "open", (Some(path.into()), None), |fd| fd)
+  let how = OpenHow { flags: how.flags | libc::O_CLOEXEC as u64, ..how };
+  let sqe = Sqe { len: HOW_BYTES, ..Fd::Raw(dirfd).on(IORING_OP_OPENAT2) };
+  Fields::with(sqe, how_input(how, path), "open", (Some(path.into()), None), |fd| fd)
+}
+
+/// Bytes of struct open_how.
+const HOW_BYTES: u32 = 24;
+
+/// A struct open_how and the path behind it.
+fn how_input(how: OpenHow, path: &Path) -> Result<Option<Input>> {
+  let words = [how.flags, how.mode, how.resolve].map(u64::to_ne_bytes).concat();
+  let bytes = [words, c_path(path)?].concat();
+  Ok(Some(Input::new(bytes, [Patch::Addr(HOW_BYTES), Patch::Off(0)])))
 }
 
 // PAIR: statx
@@ -214,7 +220,25 @@ pub fn openat_direct(
   direct: &Direct,
 ) -> Op<Fields<()>> {
   let path = path.as_ref();
-  let sqe = Fd::from(direct).target(IORING_OP_OPENAT);
-  let sqe = Sqe { fd: dirfd, len: mode, op_flags: (flags & !libc::O_CLOEXEC) as u32, ..sqe };
+  let op_flags = (flags & !libc::O_CLOEXEC) as u32;
+  let sqe = Sqe { len: mode, op_flags, ..Fd::Raw(dirfd).on(IORING_OP_OPENAT) };
+  let sqe = direct.id().fill(sqe);
   Fields::with(sqe, path_input(path), "open", (Some(path.into()), None), nothing)
+}
+
+// PAIR: only-rust openat2Direct -- TypeScript passes { direct } to op.openat2
+/// `openat2` into a slot of the ring's table, as `openat_direct`.
+///
+/// Man: io_uring_prep_openat2_direct(3), openat2(2). Kernel: 5.19.
+pub fn openat2_direct(
+  dirfd: i32,
+  path: impl AsRef<Path>,
+  how: OpenHow,
+  direct: &Direct,
+) -> Op<Fields<()>> {
+  let path = path.as_ref();
+  let how = OpenHow { flags: how.flags & !(libc::O_CLOEXEC as u64), ..how };
+  let sqe = Sqe { len: HOW_BYTES, ..Fd::Raw(dirfd).on(IORING_OP_OPENAT2) };
+  let sqe = direct.id().fill(sqe);
+  Fields::with(sqe, how_input(how, path), "open", (Some(path.into()), None), nothing)
 }

@@ -8,6 +8,7 @@ use super::fields::{count, nothing, Fd};
 use super::messages::check_message_flags;
 use crate::address::{decode, encode, Address};
 use crate::buffer::IoBuf;
+use crate::direct::Direct;
 use crate::error::{host_error, Error, Result};
 use crate::input::{Input, Patch};
 use crate::op::{BufResult, Op, Operation};
@@ -81,26 +82,27 @@ struct Peer {
 
 // PAIR: AcceptFrom
 /// Takes a connection, and the address of who made it.
-pub struct AcceptFrom {
-  fd: Fd,
-  flags: u32,
+pub struct AcceptFrom<T> {
+  sqe: Sqe,
   peer: Box<Peer>,
+  read: fn(i32) -> T,
 }
 
-impl Operation for AcceptFrom {
-  type Output = Result<(i32, Option<Address>)>;
+impl<T> Operation for AcceptFrom<T> {
+  type Output = Result<(T, Option<Address>)>;
 
   fn prepare(&mut self) -> Result<(Sqe, Option<Input>)> {
     self.peer.length = MSG_NAME_BYTES;
     let addr = &raw mut self.peer.bytes as u64;
     let off = &raw mut self.peer.length as u64;
-    Ok((Sqe { addr, off, op_flags: self.flags, ..self.fd.on(IORING_OP_ACCEPT) }, None))
+    Ok((Sqe { addr, off, ..self.sqe }, None))
   }
 
   fn finish(self, res: i32) -> Self::Output {
     net_count(res, "accept", None)?;
     let bytes = self.peer.bytes.as_flattened();
-    Ok((res, decode(&bytes[..bytes.len().min(self.peer.length as usize)])))
+    let address = decode(&bytes[..bytes.len().min(self.peer.length as usize)]);
+    Ok(((self.read)(res), address))
   }
 
   fn fail(self, error: Error) -> Self::Output {
@@ -188,6 +190,17 @@ pub fn socket(domain: i32, kind: i32, protocol: i32) -> Op<SocketOp<i32>> {
   SocketOp::op(sqe, "socket", |fd| fd)
 }
 
+// PAIR: only-rust socketDirect -- TypeScript passes { direct } to op.socket
+/// The same into a slot of the ring's table, without a descriptor of the process and without
+/// SOCK_CLOEXEC. What fails leaves the slot as it was.
+///
+/// Man: io_uring_prep_socket_direct(3), socket(2). Kernel: 5.19.
+pub fn socket_direct(domain: i32, kind: i32, protocol: i32, direct: &Direct) -> Op<SocketOp<()>> {
+  let off = (kind & !libc::SOCK_CLOEXEC) as u32 as u64;
+  let sqe = Sqe { off, len: protocol as u32, ..Fd::Raw(domain).on(IORING_OP_SOCKET) };
+  SocketOp::op(direct.id().fill(sqe), "socket", nothing)
+}
+
 // PAIR: bind
 /// Gives a socket its address. Port 0 is any free one; a unix socket without a path gets an
 /// abstract name.
@@ -220,9 +233,33 @@ pub fn accept(fd: impl Into<Fd>, flags: i32) -> Op<SocketOp<i32>> {
 /// The same with the address of who connected.
 ///
 /// Man: io_uring_prep_accept(3), accept4(2). Kernel: 5.5.
-pub fn accept_from(fd: impl Into<Fd>, flags: i32) -> Op<AcceptFrom> {
-  let flags = (flags | libc::SOCK_CLOEXEC) as u32;
-  Op::new(AcceptFrom { fd: fd.into(), flags, peer: Box::default() })
+pub fn accept_from(fd: impl Into<Fd>, flags: i32) -> Op<AcceptFrom<i32>> {
+  let op_flags = (flags | libc::SOCK_CLOEXEC) as u32;
+  let sqe = Sqe { op_flags, ..fd.into().on(IORING_OP_ACCEPT) };
+  Op::new(AcceptFrom { sqe, peer: Box::default(), read: |fd| fd })
+}
+
+// PAIR: only-rust acceptDirect -- TypeScript passes { direct } to op.accept
+/// Takes one connection into a slot of the ring's table, without a descriptor of the process and
+/// without SOCK_CLOEXEC. What fails leaves the slot as it was.
+///
+/// Man: io_uring_prep_accept_direct(3), accept4(2). Kernel: 5.19.
+pub fn accept_direct(fd: impl Into<Fd>, flags: i32, direct: &Direct) -> Op<SocketOp<()>> {
+  SocketOp::op(accept_into(fd.into(), flags, direct), "accept", nothing)
+}
+
+// PAIR: only-rust acceptFromDirect -- TypeScript passes { direct, wantAddress: true }
+/// The same with the address of who connected.
+///
+/// Man: io_uring_prep_accept_direct(3), accept4(2). Kernel: 5.19.
+pub fn accept_from_direct(fd: impl Into<Fd>, flags: i32, direct: &Direct) -> Op<AcceptFrom<()>> {
+  let sqe = accept_into(fd.into(), flags, direct);
+  Op::new(AcceptFrom { sqe, peer: Box::default(), read: nothing })
+}
+
+fn accept_into(fd: Fd, flags: i32, direct: &Direct) -> Sqe {
+  let op_flags = (flags & !libc::SOCK_CLOEXEC) as u32;
+  direct.id().fill(Sqe { op_flags, ..fd.on(IORING_OP_ACCEPT) })
 }
 
 // PAIR: connect
