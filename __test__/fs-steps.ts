@@ -330,6 +330,9 @@ const FUNCTIONS: [number, Make][] = [
   [1, (r, lane) => call('lchown', [at(r, lane), arg(r, id), arg(r, id)])],
   [3, (r, lane) => call('copyFile', some(r, [at(r, lane), at(r, lane)], arg(r, copyMode)))],
   [2, (r, lane) => copy(some(r, [at(r, lane), at(r, lane)], options(r, copying)))],
+  [3, (r, lane) => copy([at(r, lane), at(r, lane), options(r, { ...copying, ...plain })])],
+  [2, (r, lane) => call('readdir', [at(r, lane), constant(pick(r, TREES))])],
+  [3, (r, lane) => call('rm', [at(r, lane), constant(pick(r, TREES))])],
   [3, (r, lane) => call('readdir', some(r, [at(r, lane)], options(r, listingFields)), sorted)],
   [1, (r, lane) => call('opendir', some(r, [at(r, lane)], options(r, { bufferSize })), entries)],
   [3, (r, lane) => call('readlink', some(r, [at(r, lane)], options(r, { encoding })))],
@@ -362,6 +365,17 @@ const copying: Fields = {
   preserveTimestamps: (random) => random.chance(10),
   verbatimSymlinks: bool,
 };
+/** Of these a copy of a tree is made by many operations at once. */
+const plain: Fields = {
+  force: () => true,
+  dereference: () => false,
+  preserveTimestamps: () => false,
+};
+const TREES: unknown[] = [
+  { recursive: true },
+  { recursive: true, withFileTypes: true },
+  { recursive: true, force: true },
+];
 /** Node 20 goes on for ever in the folders of a recursive listing whose names are utf16le. */
 const nameEncoding = (random: Random) => {
   const drawn = encoding(random);

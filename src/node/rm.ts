@@ -4,7 +4,7 @@ import type { Dirent } from 'node:fs';
 import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
-import { codeOf, type Folder, odd, orHandOver, placed, Walk } from './trees.ts';
+import { codeOf, type Folder, isBroken, odd, orHandOver, placed, Walk } from './trees.ts';
 
 const { AT_REMOVEDIR } = C;
 
@@ -58,9 +58,10 @@ class Undoing extends Removal {
     return true;
   }
 
-  /** One that cannot be read has given nothing. */
-  protected override entries(folder: Folder): Promise<Dirent[]> {
-    return super.entries(folder).catch(() => []);
+  /** One that cannot be read has given nothing, and so has a name that is no UTF-8. */
+  protected override async entries(folder: Folder): Promise<Dirent[]> {
+    const found = await super.entries(folder).catch(() => []);
+    return found.filter(({ name }) => !isBroken(name));
   }
 
   protected override async remove(path: string, flags: number): Promise<void> {
