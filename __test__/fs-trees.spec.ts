@@ -227,6 +227,7 @@ test.serial('with each option cp ends as with Node', async (t) => {
     { ...whole, force: undefined },
     { ...whole, recursive: 'yes' as never },
     { ...whole, mode: 99 },
+    Object.assign([], whole) as never,
     null as never,
   ];
   for (const each of options) {
@@ -269,6 +270,8 @@ test.serial('whatever it names, rm ends as with Node', async (t) => {
     whole,
     { ...whole, force: true, maxRetries: 2, retryDelay: 1 },
     { ...whole, maxRetries: -1 },
+    [] as never,
+    Object.assign([], whole) as never,
     { ...whole, force: undefined },
     null as never,
   ];

@@ -136,8 +136,8 @@ const show = (bigint: boolean) => (stats: Statx | Statx<bigint>) =>
 /** Whether the options of stat, lstat and fstat ask for bigints; null: they ask for more. */
 function asksBigInt(options: unknown): boolean | null {
   if (options === undefined || typeof options === 'function') return false;
-  // Some versions of Node fail at null, others take it for nothing.
-  if (typeof options !== 'object' || options === null) return null;
+  // Some versions of Node fail at null, or at a list, others take it for nothing.
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return null;
   const { bigint } = options as Record<string, unknown>;
   const more = ['encoding', 'signal', 'throwIfNoEntry'];
   if (more.some((name) => (options as Record<string, unknown>)[name] !== undefined)) return null;

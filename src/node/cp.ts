@@ -47,7 +47,7 @@ export interface CpOptions {
 
 /** Options of cp that are plain, and of a tree, or null. */
 export function plainCp(options: unknown): CpOptions | null {
-  if (typeof options !== 'object' || options === null) return null;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return null;
   const given: Record<string, unknown> = { ...options };
   const names = [
     'force',

@@ -151,7 +151,8 @@ export const appendFile = async function appendFile(path: unknown, data: unknown
 /** Options of stat that the ring serves: `bigint`, or nothing. */
 function plainBigint(options: unknown): boolean | null {
   if (options === undefined) return false;
-  if (typeof options !== 'object' || options === null) return null;
+  // A list is an object to some versions of Node.
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return null;
   const { bigint = false, ...others } = options as { bigint?: unknown };
   return typeof bigint === 'boolean' && Object.keys(others).length === 0 ? bigint : null;
 }

@@ -78,7 +78,7 @@ export async function undo(ring: Runtime, from: string, to: string): Promise<voi
 /** Options of rm that are plain: whether it is recursive, or null. */
 export function plainRm(options: unknown): boolean | null {
   if (options === undefined) return false;
-  if (typeof options !== 'object' || options === null) return null;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return null;
   const given: Record<string, unknown> = { ...options };
   const { recursive = false, force = false, retryDelay = 0, maxRetries = 0 } = given;
   // The kernel's numbers are node's to check; undefined is no boolean to it.
