@@ -268,6 +268,14 @@ const size = (random: Random) => pick(random, random.chance(6) ? WRONG_SIZES : S
 const whole: Fields = { encoding, mode, flag, flush: bool, signal: aborted };
 const reading: Fields = { encoding, flag, signal: aborted };
 
+/** A path that does not lead through what it removes: Node then takes what is left for removed. */
+function straight(random: Random, lane: string): Arg {
+  for (;;) {
+    const drawn = path(random, lane);
+    if (!/\.\./.test(inspect(drawn('')))) return drawn;
+  }
+}
+
 type Make = (random: Random, lane: string) => Step;
 const at = path;
 
@@ -332,14 +340,15 @@ const FUNCTIONS: [number, Make][] = [
   [2, (r, lane) => copy(some(r, [at(r, lane), at(r, lane)], options(r, copying)))],
   [3, (r, lane) => copy([at(r, lane), at(r, lane), options(r, { ...copying, ...plain })])],
   [2, (r, lane) => call('readdir', [at(r, lane), constant(pick(r, TREES))])],
-  [3, (r, lane) => call('rm', [at(r, lane), constant(pick(r, TREES))])],
+  [3, (r, lane) => call('rm', [straight(r, lane), constant(pick(r, TREES))])],
   [3, (r, lane) => call('readdir', some(r, [at(r, lane)], options(r, listingFields)), sorted)],
   [1, (r, lane) => call('opendir', some(r, [at(r, lane)], options(r, { bufferSize })), entries)],
   [3, (r, lane) => call('readlink', some(r, [at(r, lane)], options(r, { encoding })))],
   [3, (r, lane) => call('realpath', some(r, [at(r, lane)], options(r, { encoding })))],
   [
     2,
-    (r, lane) => call('rm', some(r, [at(r, lane)], options(r, { force: bool, recursive: bool }))),
+    (r, lane) =>
+      call('rm', some(r, [straight(r, lane)], options(r, { force: bool, recursive: bool }))),
   ],
   [2, (r, lane) => call('utimes', [at(r, lane), arg(r, time), arg(r, time)])],
   [1, (r, lane) => call('lutimes', [at(r, lane), arg(r, time), arg(r, time)])],

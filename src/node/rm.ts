@@ -4,7 +4,16 @@ import type { Dirent } from 'node:fs';
 import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
-import { codeOf, type Folder, isBroken, odd, orHandOver, placed, Walk } from './trees.ts';
+import {
+  codeOf,
+  type Folder,
+  isBroken,
+  isStraight,
+  odd,
+  orHandOver,
+  placed,
+  Walk,
+} from './trees.ts';
 
 const { AT_REMOVEDIR } = C;
 
@@ -97,6 +106,7 @@ export const isUnset = (given: Record<string, unknown>, key: string): boolean =>
 
 /** Removes it, or says that this is for node: what `force` forgives, too, and what is retried. */
 export async function removeAll(ring: Runtime, path: string, recursive: boolean): Promise<void> {
+  if (recursive && !isStraight(path)) throw odd();
   return orHandOver(removing(ring, path, recursive));
 }
 
