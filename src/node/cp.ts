@@ -92,7 +92,7 @@ class Copy extends Walk {
 
   protected override async enter(folder: Folder): Promise<boolean> {
     const { op } = this.ring;
-    await this.fresh(op.mkdirat(AT_FDCWD, folder.to, 0o777));
+    await op.mkdirat(AT_FDCWD, folder.to, 0o777);
     this.begun = true;
     const { mode } = await op.statx(AT_FDCWD, folder.from, AT_SYMLINK_NOFOLLOW);
     if ((mode & S_IFMT) !== S_IFDIR) throw odd();
@@ -100,14 +100,10 @@ class Copy extends Walk {
     return true;
   }
 
-  /** Makes something; what is there already is somebody else's. */
-  private async fresh<T>(made: PromiseLike<T>): Promise<T> {
-    try {
-      return await made;
-    } catch (error) {
-      if (codeOf(error) === 'EEXIST') this.crowded = true;
-      throw error;
-    }
+  /** What is there already is somebody else's. */
+  protected override forgives(error: unknown): boolean {
+    if (codeOf(error) === 'EEXIST') this.crowded = true;
+    return false;
   }
 
   protected override visit(entry: Dirent, folder: Folder): Promise<void> {
@@ -131,9 +127,12 @@ class Copy extends Walk {
    * Its mode comes with it. Only a user who is not root loses bits of that to the copying itself,
    * those of set-user-ID and the like, which node then sets once more.
    */
-  private async file(from: string, to: string): Promise<void> {
-    const copied = this.fresh(this.copyFile(from, to, COPYFILE_EXCL));
-    if (this.isRoot) return copied;
+  private file(from: string, to: string): Promise<void> {
+    const copied = this.copyFile(from, to, COPYFILE_EXCL);
+    return this.isRoot ? copied : this.repair(from, to, copied);
+  }
+
+  private async repair(from: string, to: string, copied: Promise<void>): Promise<void> {
     const { op } = this.ring;
     const [{ mode }] = await both(op.statx(AT_FDCWD, from, AT_SYMLINK_NOFOLLOW), copied);
     if ((mode & SPECIAL) !== 0) await nodePromises.chmod(to, mode & PERMISSIONS);
@@ -146,7 +145,7 @@ class Copy extends Walk {
       if (NATIVE && /(^|\/)\.{0,2}$/.test(target)) throw odd();
       target = resolve(dirname(from), target);
     }
-    await this.fresh(this.ring.op.symlinkat(target, AT_FDCWD, to));
+    await this.ring.op.symlinkat(target, AT_FDCWD, to);
   }
 }
 

@@ -58,7 +58,7 @@ class Listing extends Walk {
         const follow = async () => {
           if (await this.leads(path)) below[at] = add();
         };
-        if (!(await this.start(follow, folder))) return;
+        if ((await this.start(follow, folder)) === false) return;
       }
     }
   }

@@ -37,27 +37,22 @@ class Removal extends Walk {
       await this.ring.op.unlinkat(AT_FDCWD, folder.to, AT_REMOVEDIR);
       return false;
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return false;
       if (!FULL.includes(codeOf(error))) throw error;
       return true;
     }
   }
 
-  protected override visit(entry: Dirent, folder: Folder): Promise<void> {
-    return this.remove(`${folder.to}/${entry.name}`, 0);
+  protected override visit(entry: Dirent, folder: Folder): PromiseLike<void> {
+    return this.ring.op.unlinkat(AT_FDCWD, `${folder.to}/${entry.name}`);
   }
 
-  protected override leave(folder: Folder): Promise<void> {
-    return this.remove(folder.to, AT_REMOVEDIR);
+  protected override leave(folder: Folder): PromiseLike<void> {
+    return this.ring.op.unlinkat(AT_FDCWD, folder.to, AT_REMOVEDIR);
   }
 
   /** What somebody else has removed is removed, as with node. */
-  protected async remove(path: string, flags: number): Promise<void> {
-    try {
-      await this.ring.op.unlinkat(AT_FDCWD, path, flags);
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error;
-    }
+  protected override forgives(error: unknown): boolean {
+    return codeOf(error) === 'ENOENT';
   }
 }
 
@@ -73,9 +68,9 @@ class Undoing extends Removal {
     return found.filter(({ name }) => !isBroken(name));
   }
 
-  protected override async remove(path: string, flags: number): Promise<void> {
-    // Something is in the way, somebody else's: it stays.
-    await super.remove(path, flags).catch(() => {});
+  /** Something is in the way, somebody else's: it stays. */
+  protected override forgives(): boolean {
+    return true;
   }
 }
 

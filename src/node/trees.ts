@@ -115,9 +115,14 @@ export abstract class Walk {
   }
 
   /** An entry that is no folder. */
-  protected abstract visit(entry: Dirent, folder: Folder): Promise<void>;
+  protected abstract visit(entry: Dirent, folder: Folder): PromiseLike<void>;
   /** After everything below a folder. */
-  protected abstract leave(folder: Folder): Promise<void>;
+  protected abstract leave(folder: Folder): PromiseLike<void>;
+
+  /** Whether a failure is as good as a success. Every failure is shown to it. */
+  protected forgives(_error: unknown): boolean {
+    return false;
+  }
 
   /** Ends when all is done and nothing is in flight; throws what went wrong first. */
   async run(from: string, to: string): Promise<Folder> {
@@ -157,7 +162,8 @@ export abstract class Walk {
         this.done(folder);
       } else if (folder.parent !== null) this.done(folder.parent);
     } catch (error) {
-      this.stop(error);
+      if (!this.forgives(error)) this.stop(error);
+      else if (folder.parent !== null) this.done(folder.parent);
     }
     this.expanding--;
     this.next();
@@ -169,14 +175,22 @@ export abstract class Walk {
       if (isBroken(entry.name)) throw odd();
       if (entry.isDirectory()) {
         this.add(`${folder.from}/${entry.name}`, `${folder.to}/${entry.name}`, folder);
-      } else if (!(await this.start(() => this.visit(entry, folder), folder))) return;
+        continue;
+      }
+      const started = this.start(() => this.visit(entry, folder), folder);
+      // Most find a place at once, and nobody waits.
+      if (typeof started === 'boolean' ? !started : !(await started)) return;
     }
   }
 
   /** Starts it as soon as there is a place; false: the walk has stopped. */
-  protected async start(task: () => Promise<void>, folder: Folder): Promise<boolean> {
+  protected start(task: () => PromiseLike<void>, folder: Folder): boolean | Promise<boolean> {
     const wait = place();
-    if (wait !== null) await wait;
+    if (wait !== null) return wait.then(() => this.begin(task, folder));
+    return this.begin(task, folder);
+  }
+
+  private begin(task: () => PromiseLike<void>, folder: Folder): boolean {
     if (this.stopped) {
       leavePlace();
       return false;
@@ -188,39 +202,34 @@ export abstract class Walk {
   }
 
   /** Something in flight, in a place that was taken for it. */
-  private async one(task: () => Promise<void>, folder: Folder): Promise<void> {
+  private async one(task: () => PromiseLike<void>, folder: Folder): Promise<void> {
     try {
       await task();
-      this.done(folder);
     } catch (error) {
-      this.stop(error);
+      if (!this.forgives(error)) this.stop(error);
     }
     leavePlace();
+    this.done(folder);
     this.flying--;
     this.next();
   }
 
   /** One less below it: the last one ends the folder. */
   private done(folder: Folder): void {
-    if (--folder.left === 0 && !this.stopped) {
-      this.flying++;
-      void this.close(folder);
-    }
+    if (--folder.left > 0 || this.stopped) return;
+    this.flying++;
+    void this.close(folder);
   }
 
   private async close(folder: Folder): Promise<void> {
     try {
-      const wait = place();
-      if (wait !== null) await wait;
-      try {
+      await placed(async () => {
         if (!this.stopped) await this.leave(folder);
-      } finally {
-        leavePlace();
-      }
-      if (folder.parent !== null) this.done(folder.parent);
+      });
     } catch (error) {
-      this.stop(error);
+      if (!this.forgives(error)) this.stop(error);
     }
+    if (folder.parent !== null) this.done(folder.parent);
     this.flying--;
     this.next();
   }
