@@ -85,6 +85,10 @@ const asks = [
   (fs, at) => fs.readdir(join(at, 'folder'), whole),
   (fs, at) => fs.readdir(join(at, 'entry'), { ...whole, withFileTypes: true }),
   (fs, at) => fs.readdir(join(at, 'readable'), whole),
+];
+
+/** What they leave, and which of several entries is refused first, is a race of Node's own. */
+const removals = [
   (fs, at) => fs.rm(join(at, 'folder'), whole),
   (fs, at) => fs.rm(join(at, 'entry'), { ...whole, force: true }),
   (fs, at) => fs.rm(join(at, 'readable/fixed'), { ...whole, force: true }),
@@ -102,6 +106,10 @@ const kinds = {
       fill(at);
       found[name] = [];
       for (const ask of asks) found[name].push(await outcome(() => ask(fs, at), at));
+      for (const ask of removals) {
+        const { code } = await outcome(() => ask(fs, at), at);
+        found[name].push({ code: code ?? 'done' });
+      }
     }
     answer({ uid: process.getuid(), ...found });
   },
