@@ -313,11 +313,11 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
     take: onPaths((rt, from, to) => rt.op.linkat(AT_FDCWD, from, AT_FDCWD, to)),
     needs: ['linkat'],
   },
-  rm: { take: rm, needs: RM_OPS },
-  cp: { take: cp, needs: CP_OPS },
   symlink: { take: symlink, needs: ['symlinkat'] },
   truncate: { take: truncate, needs: ['openat', 'ftruncate', 'close'] },
   ftruncate: { take: ftruncate, needs: ['ftruncate'] },
   fsync: { take: sync('fsync'), needs: ['fsync'] },
   fdatasync: { take: sync('fdatasync'), needs: ['fsync'] },
+  rm: { take: rm, needs: RM_OPS },
+  cp: { take: cp, needs: CP_OPS },
 };
