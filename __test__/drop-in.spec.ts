@@ -138,12 +138,15 @@ test.serial('every function goes where the page says', async (t) => {
     Object.keys(there).filter((name) => !rows.has(name)),
     [],
   );
-  for (const [name, said] of rows) {
+  // A tree is node's own affair where that is native, unless a file costs less here.
+  const native = Number.parseInt(process.versions.node, 10) >= 25 && fs.copyFile === node.copyFile;
+  for (const [name, page] of rows) {
     if (!(name in node)) t.false(name in there, `${name} is not in this Node`);
     else if (name === 'constants') t.is(there[name], node.constants);
     else {
       t.true(name in FUNCTIONS, `${name} has a sample here`);
       const count = await operations(runtime, () => FUNCTIONS[name]?.(at));
+      const said = name === 'cp' && native ? 'node:fs' : page;
       t.is(through(count), said, `${name}: ${count} operations`);
     }
   }

@@ -72,6 +72,7 @@ test('every name of node:fs is there, and what is no call of the ring is the sam
       ],
       ...['link', 'lstat', 'mkdir', 'open', 'promises', 'read', 'readFile', 'readv', 'rename'],
       ...['rmdir', 'stat', 'symlink', 'truncate', 'unlink', 'write', 'writeFile', 'writev'],
+      ...['cp', 'rm'],
     ].sort(),
   );
   t.is(fs.promises as unknown, promises);

@@ -2,20 +2,12 @@
 // processes that get no ring, or little of anything.
 
 import { execFile } from 'node:child_process';
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
-import { child, program, report, STRESS } from './lifecycle/child.ts';
+import { child, program, publicCopy, report, STRESS } from './lifecycle/child.ts';
 import { folder } from './support.ts';
 
 interface Backend {
@@ -99,21 +91,8 @@ for (const flags of [[], ['--allow-addons']]) {
   });
 }
 
-/** What the programs need, where every user may read it, with or without the native module. */
-function copy(t: ExecutionContext, native: boolean): string {
-  const to = mkdtempSync(join(tmpdir(), 'ringcore-public-'));
-  t.teardown(() => rmSync(to, { recursive: true }));
-  const root = join(program('..'), '..');
-  const binaries = native ? readdirSync(root).filter((name) => name.endsWith('.node')) : [];
-  for (const each of ['dist', 'package.json', 'index.cjs', '__test__/lifecycle', ...binaries]) {
-    cpSync(join(root, each), join(to, each), { recursive: true });
-  }
-  chmodSync(to, 0o755);
-  return join(to, '__test__/lifecycle');
-}
-
 test.serial('without a native module node:fs serves', async (t) => {
-  const file = join(copy(t, false), 'fs-backend.mjs');
+  const file = join(publicCopy(t, false), 'fs-backend.mjs');
   served(t, await report<Backend>(t, file, [folder(t)]), /binary|native|binding/i);
 });
 
@@ -139,7 +118,7 @@ test.serial('a user who may not write is told so in the words of Node', async (t
   }
   // Root may do everything, so it becomes somebody else.
   t.is(process.getuid?.(), 0, 'this test has to be root');
-  const file = join(copy(t, true), 'fs-limits.mjs');
+  const file = join(publicCopy(t), 'fs-limits.mjs');
   const found = await report<Both>(t, file, ['readonly', root], { uid: 65534 });
   t.is(found.uid, 65534);
   const codes = found.node.map(({ code }) => code);
@@ -153,7 +132,7 @@ test.serial('where the lane can have no thread node:fs copies', async (t) => {
   chmodSync(root, 0o777);
   writeFileSync(join(root, 'from'), 'text');
   t.is(process.getuid?.(), 0, 'this test has to be root');
-  const file = join(copy(t, true), 'fs-limits.mjs');
+  const file = join(publicCopy(t), 'fs-limits.mjs');
   interface Found {
     raw: { code: string };
     made: object;

@@ -268,6 +268,14 @@ const size = (random: Random) => pick(random, random.chance(6) ? WRONG_SIZES : S
 const whole: Fields = { encoding, mode, flag, flush: bool, signal: aborted };
 const reading: Fields = { encoding, flag, signal: aborted };
 
+/** A path that does not lead through what it removes: Node then takes what is left for removed. */
+function straight(random: Random, lane: string): Arg {
+  for (;;) {
+    const drawn = path(random, lane);
+    if (!/\.\./.test(inspect(drawn('')))) return drawn;
+  }
+}
+
 type Make = (random: Random, lane: string) => Step;
 const at = path;
 
@@ -330,13 +338,17 @@ const FUNCTIONS: [number, Make][] = [
   [1, (r, lane) => call('lchown', [at(r, lane), arg(r, id), arg(r, id)])],
   [3, (r, lane) => call('copyFile', some(r, [at(r, lane), at(r, lane)], arg(r, copyMode)))],
   [2, (r, lane) => copy(some(r, [at(r, lane), at(r, lane)], options(r, copying)))],
+  [3, (r, lane) => copy([at(r, lane), at(r, lane), options(r, { ...copying, ...plain })])],
+  [2, (r, lane) => call('readdir', [at(r, lane), constant(pick(r, TREES))])],
+  [3, (r, lane) => call('rm', [straight(r, lane), constant(pick(r, TREES))])],
   [3, (r, lane) => call('readdir', some(r, [at(r, lane)], options(r, listingFields)), sorted)],
   [1, (r, lane) => call('opendir', some(r, [at(r, lane)], options(r, { bufferSize })), entries)],
   [3, (r, lane) => call('readlink', some(r, [at(r, lane)], options(r, { encoding })))],
   [3, (r, lane) => call('realpath', some(r, [at(r, lane)], options(r, { encoding })))],
   [
     2,
-    (r, lane) => call('rm', some(r, [at(r, lane)], options(r, { force: bool, recursive: bool }))),
+    (r, lane) =>
+      call('rm', some(r, [straight(r, lane)], options(r, { force: bool, recursive: bool }))),
   ],
   [2, (r, lane) => call('utimes', [at(r, lane), arg(r, time), arg(r, time)])],
   [1, (r, lane) => call('lutimes', [at(r, lane), arg(r, time), arg(r, time)])],
@@ -362,6 +374,17 @@ const copying: Fields = {
   preserveTimestamps: (random) => random.chance(10),
   verbatimSymlinks: bool,
 };
+/** Of these a copy of a tree is made by many operations at once. */
+const plain: Fields = {
+  force: () => true,
+  dereference: () => false,
+  preserveTimestamps: () => false,
+};
+const TREES: unknown[] = [
+  { recursive: true },
+  { recursive: true, withFileTypes: true },
+  { recursive: true, force: true },
+];
 /** Node 20 goes on for ever in the folders of a recursive listing whose names are utf16le. */
 const nameEncoding = (random: Random) => {
   const drawn = encoding(random);

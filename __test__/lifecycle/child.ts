@@ -1,7 +1,9 @@
 // A child process with a time limit: its exit code, signal and output are what the tests assert.
 
 import { spawn } from 'node:child_process';
-import { basename } from 'node:path';
+import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext, type TestFn } from 'ava';
 
@@ -132,4 +134,17 @@ export async function report<T>(
     `${name} ${args}`,
   );
   return JSON.parse(stdout) as T;
+}
+
+/** What the programs need, where every user may read it, with or without the native module. */
+export function publicCopy(t: ExecutionContext, native = true): string {
+  const to = mkdtempSync(join(tmpdir(), 'ringcore-public-'));
+  t.teardown(() => rmSync(to, { recursive: true }));
+  const root = join(program('..'), '..');
+  const binaries = native ? readdirSync(root).filter((name) => name.endsWith('.node')) : [];
+  for (const each of ['dist', 'package.json', 'index.cjs', '__test__/lifecycle', ...binaries]) {
+    cpSync(join(root, each), join(to, each), { recursive: true });
+  }
+  chmodSync(to, 0o755);
+  return join(to, '__test__/lifecycle');
 }

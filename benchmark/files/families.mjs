@@ -8,8 +8,10 @@ import * as gap from './cases/gap.mjs';
 import * as inflight from './cases/inflight.mjs';
 import * as memory from './cases/memory.mjs';
 import * as pwrite from './cases/pwrite.mjs';
+import * as readdir from './cases/readdir.mjs';
 import * as readfile from './cases/readfile.mjs';
 import * as reads from './cases/reads.mjs';
+import * as rm from './cases/rm.mjs';
 import * as start from './cases/start.mjs';
 import * as stat from './cases/stat.mjs';
 
@@ -25,8 +27,10 @@ const families = {
   inflight,
   memory,
   start,
-  // Behind it every new file would cost more; see there.
+  readdir,
+  // Behind these every new file would cost more; see there.
   cp,
+  rm,
 };
 
 /** Each with the name of its family and the family's module. */

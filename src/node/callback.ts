@@ -9,6 +9,7 @@ import { setImmediate } from 'node:timers';
 import type { Runtime } from '../runtime.ts';
 import { lacks } from './backend.ts';
 import { isCount } from './plain.ts';
+import { HandOver } from './trees.ts';
 
 /** What the caller gave. */
 export type Callback = (...results: unknown[]) => void;
@@ -39,9 +40,9 @@ export class Call extends AsyncResource {
     setImmediate(back, this, results);
   }
 
-  /** It has failed, with these beside the error: or nothing has happened, and node can do it. */
+  /** It has failed, with these beside the error: or node is to do it. */
   fail(error: unknown, ...results: unknown[]): void {
-    if (lacks(error)) this.hand();
+    if (lacks(error) || error instanceof HandOver) this.hand();
     else this.end(error, ...results);
   }
 

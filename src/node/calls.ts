@@ -13,8 +13,11 @@ import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
+import { type CopyFile, CP_OPS, copyTree, plainCp } from './cp.ts';
+import { copyFile as copyOne } from './fs-promises.ts';
 import { behind, between, inOrder, last } from './order.ts';
 import { plainBigint, plainCopy, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
+import { plainRm, RM_OPS, removeAll } from './rm.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
@@ -213,6 +216,34 @@ const symlink: Take = (runtime, [target, path, third, fourth], instead) => {
   return true;
 };
 
+// --- trees --------------------------------------------------------------------------------------
+
+const rm: Take = (runtime, [path, second, third], instead) => {
+  const callback = isCallback(second) ? second : third;
+  const recursive = plainRm(isCallback(second) ? undefined : second);
+  const name = plainPath(path);
+  if (recursive === null || typeof name !== 'string' || !isCallback(callback)) return false;
+  const call = new Call(callback, instead);
+  begin(() => call.take(removeAll(runtime, name, recursive)));
+  return true;
+};
+
+const cp: Take = (runtime, [from, to, options, callback], instead) => {
+  const plain = plainCp(options);
+  const [one, other] = [plainPath(from), plainPath(to)];
+  if (plain === null || typeof one !== 'string' || typeof other !== 'string') return false;
+  if (!isCallback(callback)) return false;
+  const call = new Call(callback, instead);
+  begin(() => {
+    copyTree(runtime, one, other, plain, copyOne as CopyFile).then(
+      // As a function that util.callbackify has made.
+      () => call.end(null, undefined),
+      (error) => call.fail(error),
+    );
+  });
+  return true;
+};
+
 // --- lengths ------------------------------------------------------------------------------------
 
 /** Truncates what it opens: three operations, each of which may fail. */
@@ -298,4 +329,6 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
   fsync: { take: sync('fsync'), needs: ['fsync'] },
   fdatasync: { take: sync('fdatasync'), needs: ['fsync'] },
   copyFile: { take: copyFile, needs: ['copyFile'] },
+  rm: { take: rm, needs: RM_OPS },
+  cp: { take: cp, needs: CP_OPS },
 };

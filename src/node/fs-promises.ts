@@ -14,7 +14,9 @@ import { Reaction } from '../promise.ts';
 import type { Runtime } from '../runtime.ts';
 import { lacks, ringFor, withFrames } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
+import { type CopyFile, CP_OPS, copyTree, plainCp } from './cp.ts';
 import { FileHandle } from './file-handle.ts';
+import { listAll, plainListing } from './listing.ts';
 import {
   isCount,
   isIterable,
@@ -28,8 +30,10 @@ import {
   watched,
 } from './plain.ts';
 import { raise } from './raise.ts';
+import { plainRm, RM_OPS, removeAll } from './rm.ts';
 import { knowsIteration } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
+import { HandOver } from './trees.ts';
 
 // The types go by the same names: FileHandle, FileReadResult ...
 export type * from 'node:fs/promises';
@@ -48,7 +52,7 @@ const { isEncoding } = Buffer;
  * of whoever waits, which a completion of the ring has not.
  */
 function recover<T>(error: unknown, otherwise: () => Promise<T>): Promise<T> {
-  if (lacks(error)) return otherwise();
+  if (lacks(error) || error instanceof HandOver) return otherwise();
   throw withFrames(error);
 }
 
@@ -359,11 +363,48 @@ export const truncate: Node['truncate'] = async function truncate(path, length =
   }
 };
 
+export const rm: Node['rm'] = async function rm(path, options) {
+  const recursive = plainRm(options);
+  const name = recursive === null ? null : plainPath(path);
+  const ring = typeof name === 'string' ? ringAt(name, ...RM_OPS) : null;
+  if (ring === null) return node.rm(path, options);
+  try {
+    await removeAll(ring, name as string, recursive as boolean);
+  } catch (error) {
+    return recover(error, () => node.rm(path, options));
+  }
+};
+
+export const cp: Node['cp'] = async function cp(from, to, options) {
+  const plain = plainCp(options);
+  const [one, other] = plain === null ? [null, null] : [plainPath(from), plainPath(to)];
+  const texts = typeof one === 'string' && typeof other === 'string';
+  const ring = texts ? ringAt(one, ...CP_OPS) : null;
+  if (plain === null || ring === null) return node.cp(from, to, options);
+  try {
+    await copyTree(ring, one as string, other as string, plain, copyFile as CopyFile);
+  } catch (error) {
+    return recover(error, () => node.cp(from, to, options));
+  }
+};
+
+export const readdir = async function readdir(path: unknown, options: unknown) {
+  const types = plainListing(options);
+  const name = types === null ? null : plainPath(path);
+  const ring = typeof name === 'string' ? ringAt(name, 'statx') : null;
+  const otherwise = () => (node.readdir as (...args: unknown[]) => Promise<unknown>)(path, options);
+  if (ring === null) return otherwise();
+  try {
+    return await listAll(ring, name as string, types as boolean);
+  } catch (error) {
+    return recover(error, otherwise);
+  }
+} as Node['readdir'];
+
 // What io_uring has no operation for, or none that is better than node's: docs/drop-in.md.
 export const access: Node['access'] = node.access;
 export const chmod: Node['chmod'] = node.chmod;
 export const chown: Node['chown'] = node.chown;
-export const cp: Node['cp'] = node.cp;
 export const glob: Younger<'glob'> = node.glob;
 export const lchmod: Node['lchmod'] = node.lchmod;
 export const lchown: Node['lchown'] = node.lchown;
@@ -371,10 +412,8 @@ export const lutimes: Node['lutimes'] = node.lutimes;
 export const mkdtemp: Node['mkdtemp'] = node.mkdtemp;
 export const mkdtempDisposable: Younger<'mkdtempDisposable'> = node.mkdtempDisposable;
 export const opendir: Node['opendir'] = node.opendir;
-export const readdir: Node['readdir'] = node.readdir;
 export const readlink: Node['readlink'] = node.readlink;
 export const realpath: Node['realpath'] = node.realpath;
-export const rm: Node['rm'] = node.rm;
 export const statfs: Node['statfs'] = node.statfs;
 export const utimes: Node['utimes'] = node.utimes;
 export const watch: Node['watch'] = node.watch;

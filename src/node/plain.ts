@@ -149,7 +149,8 @@ const STAT_OPTIONS: ReadonlySet<string> = new Set(['bigint']);
 /** Whether the options of stat ask for bigints. null: not plain. */
 export function plainBigint(options: unknown): boolean | null {
   if (options === undefined) return false;
-  if (typeof options !== 'object' || options === null) return null;
+  // A list is an object to some versions of Node.
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) return null;
   const { bigint } = options as { bigint?: unknown };
   if (bigint !== undefined && typeof bigint !== 'boolean') return null;
   return setsMore(options, STAT_OPTIONS) ? null : bigint === true;

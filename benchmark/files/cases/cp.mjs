@@ -2,7 +2,7 @@
 //
 // The copies stay until all cases are over: ext4 without a journal passes over every inode that was
 // deleted in the last minutes, so that each copy would cost more than the one before it. For the
-// same reason this case is the last one, and a process makes four copies and no more.
+// same reason only rm comes behind this case, and a process makes four copies and no more.
 
 import { readdirSync, statSync } from 'node:fs';
 import { must } from '../meter.mjs';
