@@ -23,9 +23,10 @@ const cleanups = new Set();
 /**
  * Runs a command to its end and returns { code, signal, output, missing, late }. Never rejects. The
  * child reads nothing, so that the terminal and pipes of the user stay untouched. After `limit`
- * milliseconds it is killed with everything that it has started, and `late` is true.
+ * milliseconds, or `quiet` milliseconds without output, it is killed with everything that it has
+ * started, and `late` is true.
  */
-export function run(command, args, { cwd = root, env = {}, onText, limit = 0 } = {}) {
+export function run(command, args, { cwd = root, env = {}, onText, limit = 0, quiet = 0 } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd,
@@ -45,8 +46,11 @@ export function run(command, args, { cwd = root, env = {}, onText, limit = 0 } =
       endTree(child.pid, 'SIGKILL');
     };
     const timer = limit > 0 ? setTimeout(kill, limit) : undefined;
+    const silence = quiet > 0 ? setTimeout(kill, quiet) : undefined;
+    child.stdout.on('data', () => silence?.refresh());
     const end = (result) => {
       clearTimeout(timer);
+      clearTimeout(silence);
       children.delete(child);
       const output = chunks.join('');
       resolve({ code: null, signal: null, missing: false, late, output, ...result });
@@ -58,11 +62,14 @@ export function run(command, args, { cwd = root, env = {}, onText, limit = 0 } =
   });
 }
 
-/** Runs the command line tool of an installed package with the Node.js that runs this script. */
-export function tool(packageName, bin, args, options) {
+/**
+ * Runs the command line tool of an installed package with the Node.js that runs this script; `node`
+ * are arguments for that.
+ */
+export function tool(packageName, bin, args, { node = [], ...options } = {}) {
   const folder = join(root, 'node_modules', packageName);
   const { bin: bins } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  return run(process.execPath, [join(folder, bins[bin]), ...args], options);
+  return run(process.execPath, [...node, join(folder, bins[bin]), ...args], options);
 }
 
 /** Calls `cleanup` should a signal end this process. Returns a function that takes it back. */

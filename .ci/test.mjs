@@ -5,6 +5,7 @@
 //   npm test -- --stress         RINGCORE_STRESS=1: tests repeat what is random ten times as often
 
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { environment, root, run, tool } from './children.mjs';
 import { setupOrExplain } from './setup.mjs';
 import { tapReader } from './tap.mjs';
@@ -37,6 +38,8 @@ const checks = [
   ['cargo clippy', () => run('cargo', clippy)],
   ['types of the tests', () => tool('typescript', 'tsc', ['-p', 'tsconfig.test.json'])],
 ];
+
+const MINUTE = 60_000;
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 
@@ -134,11 +137,18 @@ async function runTypeScript(count) {
     files.set(file, group);
     if (state !== 'passed') console.log([`${state.toUpperCase()} ${title}`, ...lines].join('\n'));
   });
-  const { code, signal, output } = await tool('ava', 'ava', ['--tap'], { onText: read });
+  const { code, signal, output, late } = await tool('ava', 'ava', ['--tap'], {
+    onText: read,
+    node: [`--import=${pathToFileURL(join(root, '.ci', 'tap-timeout.mjs'))}`],
+    // ava's own watch sleeps for ever when it looks while a test has a longer time of its own.
+    quiet: environment.RINGCORE_STRESS === '1' ? 60 * MINUTE : 6 * MINUTE,
+  });
   read('\n');
+  if (late) console.log('FAILED: no test has ended for minutes, ava was killed');
   for (const [file, { passed, failed }] of [...files].sort()) {
     console.log(`${failed > 0 ? 'FAILED' : 'ok'} ${file || 'tests'}: ${passed} passed`);
   }
+  if (late) count.failed += 1;
   if (code === 0 || count.failed > 0) return;
   count.failed = 1;
   console.log(`${output.trimEnd()}\nFAILED: ava ended with ${signal ?? code}`);
