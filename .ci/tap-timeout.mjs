@@ -1,5 +1,5 @@
-// Loaded into ava beside its TAP reporter, which fails by itself where it should name the tests that
-// have not ended (ava 7.0.0): each of them is a failed test here.
+// Loaded into ava beside its TAP reporter, which fails by itself where it should name the tests
+// that have not ended (ava 7.0.0): each of them is a failed test here.
 
 import TapReporter from '../node_modules/ava/lib/reporters/tap.js';
 

@@ -31,7 +31,7 @@ const USABLE = 0o300;
 /** What cp needs of the ring. */
 export const CP_OPS: readonly string[] = ['statx', 'mkdirat', 'symlinkat', 'unlinkat'];
 
-/** Since then node copies a tree in one native request, which keeps a slash at the end of a link. */
+/** Since then node copies a tree natively, and keeps a slash at the end of a link. */
 const NATIVE = Number.parseInt(process.versions.node, 10) >= 25;
 
 /** How this module copies one file. */
