@@ -8,6 +8,8 @@ import { pathToFileURL } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { type Options, Runtime } from '../src/index.ts';
 import { FAULTS, Mock } from '../src/mock.ts';
+import * as promises from '../src/node/fs-promises.ts';
+import { COPYFILE_OWNER } from '../src/sqe.ts';
 import {
   alike,
   child,
@@ -78,6 +80,32 @@ test.serial('a file is copied with its content and its permissions', async (t) =
   t.is(statSync(at('new')).size, 1);
 });
 
+test.serial('a copy has the owner of its source where that is asked for', async (t) => {
+  const rt = await runtime(t);
+  const at = place(t);
+  t.is(process.getuid?.(), 0, 'this test has to be root');
+  const from = write(at('from'), 'text');
+  fs.chownSync(from, 1234, 2345);
+  fs.chmodSync(from, 0o4751);
+  for (const [flags, uid, gid] of [
+    [0, 0, 0],
+    [COPYFILE_OWNER, 1234, 2345],
+    [COPYFILE_OWNER | COPYFILE_EXCL, 1234, 2345],
+  ] as const) {
+    const to = at(`${flags}`);
+    await rt.op.copyFile(from, to, flags);
+    const found = statSync(to);
+    t.deepEqual([found.uid, found.gid, found.mode & 0o7777], [uid, gid, 0o4751]);
+    // As Node's own copy of this version.
+    if ((flags & COPYFILE_EXCL) !== 0) continue;
+    const [node, ours] = [at(`node ${flags}`), at(`ours ${flags}`)];
+    fs.copyFileSync(from, node);
+    await promises.copyFile(from, ours);
+    const [theirs, our] = [statSync(node), statSync(ours)];
+    t.deepEqual([our.uid, our.gid, our.mode], [theirs.uid, theirs.gid, theirs.mode]);
+  }
+});
+
 test.serial('what is there is written over', async (t) => {
   const rt = await runtime(t);
   const at = place(t);
@@ -136,7 +164,7 @@ test.serial('a copy that fails says why and leaves nothing', async (t) => {
     t.false(existsSync(fresh), from);
   }
   t.is(readFileSync(other, 'utf8'), 'other');
-  for (const flags of [8, 0x7fffffff]) {
+  for (const flags of [16, 0x7fffffff]) {
     t.is((await failure(rt.op.copyFile(file, fresh, flags))).code, 'EINVAL');
   }
   // Where nothing can be shared: on this file system, or on none.

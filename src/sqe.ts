@@ -210,6 +210,8 @@ export const COPYFILE_EXCL = 1;
 export const COPYFILE_FICLONE = 2;
 /** Flag of `copyFile`: shares the content, or fails. */
 export const COPYFILE_FICLONE_FORCE = 4;
+/** Flag of `copyFile`: the copy has the owner of the source, where that is permitted. */
+export const COPYFILE_OWNER = 8;
 /** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
 export const ERRNO_UNSUPPORTED_OP = 4000;
 /** With the opcode added, as a negative result: the operation is not in the ring's allow list. */

@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 import { AbortError } from '../error.ts';
+import { COPYFILE_OWNER } from '../sqe.ts';
 import { nodeFs } from './builtin.ts';
 
 const { constants } = nodeFs;
@@ -83,8 +84,18 @@ export function plainMode(mode: unknown, otherwise: number): number {
 
 /** COPYFILE_*, or -1. */
 export function plainCopy(mode: unknown): number {
-  if (mode === undefined || mode === null) return 0;
-  return isCount(mode) && (mode as number) <= 7 ? (mode as number) : -1;
+  if (mode === undefined || mode === null) return OWNER;
+  return isCount(mode) && (mode as number) <= 7 ? (mode as number) | OWNER : -1;
+}
+
+/** Since libuv 1.51 a copy has the owner of its source, where that is permitted. */
+const OWNER = ownerIsCopied() ? COPYFILE_OWNER : 0;
+
+function ownerIsCopied(): boolean {
+  const { uv, bun, deno } = process.versions as Record<string, string | undefined>;
+  if (uv === undefined || bun !== undefined || deno !== undefined) return false;
+  const [major = 0, minor = 0] = uv.split('.').map(Number);
+  return major > 1 || minor >= 51;
 }
 
 /** A whole number that is not negative. */

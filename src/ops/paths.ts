@@ -303,8 +303,9 @@ export class PathOps extends FileOps {
   // PAIR: copyFile
   /**
    * Copies a file with its permissions, over one that exists; `flags` is COPYFILE_* of
-   * `fs.constants`. Done where both are the same file, which stays as it is. A copy that fails, or
-   * is cancelled, removes a destination that it has written to. Runs on the lane, not in a chain.
+   * `fs.constants`, and 8 for the owner of the source, where that is permitted. Done where both are
+   * the same file, which stays as it is. A copy that fails, or is cancelled, removes a destination
+   * that it has written to. Runs on the lane, not in a chain.
    *
    * Man: copy_file_range(2), ioctl_ficlonerange(2). Kernel: 5.18.
    */

@@ -3,7 +3,7 @@
 //! written over, not cut off first, since new blocks cost several times the copy.
 #![allow(unsafe_code)]
 
-use crate::sqe::{COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE};
+use crate::sqe::{COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE, COPYFILE_OWNER};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,8 @@ pub(crate) fn copy_file(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -
 }
 
 fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
-  if flags & !(COPYFILE_EXCL | COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE) != 0 {
+  let known = COPYFILE_EXCL | COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE | COPYFILE_OWNER;
+  if flags & !known != 0 {
     return Err(libc::EINVAL);
   }
   let exclusive = if flags & COPYFILE_EXCL != 0 { libc::O_EXCL } else { 0 };
@@ -85,7 +86,7 @@ struct Copying<'a> {
 
 impl Copying<'_> {
   fn run(&mut self, flags: u32) -> Result<()> {
-    self.permit()?;
+    self.permit(flags)?;
     if kind(&self.found) == libc::S_IFDIR {
       return Err(libc::EISDIR);
     }
@@ -110,9 +111,13 @@ impl Copying<'_> {
     self.finish(end)
   }
 
-  /// The destination gets the source's permissions.
-  fn permit(&mut self) -> Result<()> {
+  /// The destination gets the source's permissions, which a change of its owner cuts down.
+  fn permit(&mut self, flags: u32) -> Result<()> {
     let target = self.target.as_raw_fd();
+    if flags & COPYFILE_OWNER != 0 {
+      // SAFETY: I3: an open descriptor of ours. Who may not do it has a copy all the same.
+      unsafe { libc::fchown(target, self.found.st_uid, self.found.st_gid) };
+    }
     // SAFETY: I3: an open descriptor of ours.
     match checked(unsafe { libc::fchmod(target, self.found.st_mode & 0o7777) } as i64) {
       Err(libc::EPERM) => {

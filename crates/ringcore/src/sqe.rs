@@ -316,6 +316,8 @@ constants! { SQE_CONSTANTS;
   COPYFILE_FICLONE = 1 << 1;
   /// Flag of `copyFile`: shares the content, or fails.
   COPYFILE_FICLONE_FORCE = 1 << 2;
+  /// Flag of `copyFile`: the copy has the owner of the source, where that is permitted.
+  COPYFILE_OWNER = 1 << 3;
   /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
   ERRNO_UNSUPPORTED_OP = 4000;
   /// With the opcode added, as a negative result: the operation is not in the ring's allow list.

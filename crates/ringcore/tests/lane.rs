@@ -5,7 +5,7 @@ mod support;
 
 use ringcore::mock::{Faults, Mock};
 use ringcore::op;
-use ringcore::sqe::{COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE};
+use ringcore::sqe::{COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE, COPYFILE_OWNER};
 use ringcore::{all, Allow, Error, Options, Runtime};
 use std::ffi::CString;
 use std::fs;
@@ -79,6 +79,23 @@ fn a_file_is_copied_with_its_content_and_its_permissions() {
 }
 
 #[test]
+fn a_copy_has_the_owner_of_its_source_where_that_is_asked_for() {
+  let _alone = alone();
+  let (rt, place) = (runtime(), place());
+  let from = place.write("from", b"text");
+  std::os::unix::fs::chown(&from, Some(1234), Some(2345)).expect("this test has to be root");
+  fs::set_permissions(&from, fs::Permissions::from_mode(0o4751)).unwrap();
+  for (flags, uid, gid) in
+    [(0, 0, 0), (COPYFILE_OWNER, 1234, 2345), (COPYFILE_OWNER | COPYFILE_EXCL, 1234, 2345)]
+  {
+    let to = place.at(&format!("{flags}"));
+    copy(&rt, &from, &to, flags).unwrap();
+    let found = fs::metadata(&to).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (uid, gid, 0o4751));
+  }
+}
+
+#[test]
 fn what_is_there_is_written_over() {
   let _alone = alone();
   let (rt, place) = (runtime(), place());
@@ -131,7 +148,7 @@ fn a_copy_that_fails_says_why_and_leaves_nothing() {
     (&directory, &new, 0, "EISDIR: illegal operation on a directory"),
     (&file, &other, COPYFILE_EXCL, "EEXIST: file already exists"),
     (&place.at("loop"), &new, 0, "ELOOP: too many symbolic links encountered"),
-    (&file, &new, 8, "EINVAL: invalid argument"),
+    (&file, &new, 16, "EINVAL: invalid argument"),
     (&file, &new, u32::MAX, "EINVAL: invalid argument"),
     (&place.at(&"x".repeat(256)), &new, 0, "ENAMETOOLONG: name too long"),
   ] {
