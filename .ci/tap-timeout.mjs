@@ -13,3 +13,7 @@ TapReporter.prototype.writeTimeout = function writeTimeout({ pendingTests, perio
     }
   }
 };
+
+// The processes of the test files are started with the arguments of this one, and do not need it.
+const own = process.execArgv.findIndex((argument) => argument.includes('tap-timeout.mjs'));
+if (own >= 0) process.execArgv.splice(own, 1);
