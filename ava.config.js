@@ -6,5 +6,8 @@ export default {
   workerThreads: false,
   timeout: '2m',
   // Node 22.18 and later strip types by themselves; Node 20 needs a loader for TypeScript.
-  nodeArguments: process.features.typescript ? [] : ['--import=@oxc-node/core/register'],
+  nodeArguments: [
+    '--expose-gc',
+    ...(process.features.typescript ? [] : ['--import=@oxc-node/core/register']),
+  ],
 };

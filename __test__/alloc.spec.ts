@@ -32,7 +32,7 @@ function moved(view: Uint8Array): Uint8Array {
 
 const contents = (fd: number) => readFileSync(`/proc/self/fd/${fd}`);
 
-test('memory is zeroed, aligned and as long as it was asked for', async (t) => {
+test.serial('memory is zeroed, aligned and as long as it was asked for', async (t) => {
   const rt = await runtime(t);
   for (const length of [0, 1, 511, 4096, 4097, 3 * MIB]) {
     const view = rt.buffer.alloc(length);
@@ -51,7 +51,7 @@ test('memory is zeroed, aligned and as long as it was asked for', async (t) => {
   }
 });
 
-test('bytes are read into memory and written from it without a copy', async (t) => {
+test.serial('bytes are read into memory and written from it without a copy', async (t) => {
   const rt = await runtime(t);
   const { fd, bytes } = file(t, 10_000);
   const view = rt.buffer.alloc(16_384);
@@ -65,7 +65,7 @@ test('bytes are read into memory and written from it without a copy', async (t) 
   t.is(rt.stats().regionBytes, 0, 'no region was used');
 });
 
-test('lengths beyond one MiB go in one operation', async (t) => {
+test.serial('lengths beyond one MiB go in one operation', async (t) => {
   const rt = await runtime(t);
   const { fd, bytes } = file(t, 5 * MIB + 3);
   const view = rt.buffer.alloc(6 * MIB);
@@ -75,7 +75,7 @@ test('lengths beyond one MiB go in one operation', async (t) => {
   t.true(contents(fd).equals(view.subarray(1)));
 });
 
-test('several operations at once name the same memory', async (t) => {
+test.serial('several operations at once name the same memory', async (t) => {
   const rt = await runtime(t);
   const { fd, bytes } = file(t, 64 * 4096);
   const view = rt.buffer.alloc(64 * 4096);
@@ -86,7 +86,7 @@ test('several operations at once name the same memory', async (t) => {
   t.true(bytes.equals(view));
 });
 
-test('members of a chain pass bytes on through it', async (t) => {
+test.serial('members of a chain pass bytes on through it', async (t) => {
   const rt = await runtime(t);
   const { fd, bytes } = file(t, 3 * MIB);
   const to = file(t, 0);
@@ -97,7 +97,7 @@ test('members of a chain pass bytes on through it', async (t) => {
   t.is(rt.stats().regionBytes, 0);
 });
 
-test('registered memory is read and written by its index', async (t) => {
+test.serial('registered memory is read and written by its index', async (t) => {
   const rt = await runtime(t);
   const { fd, bytes } = file(t, 2 * MIB);
   const view = rt.buffer.alloc(2 * MIB, { registered: true });
@@ -114,7 +114,7 @@ test('registered memory is read and written by its index', async (t) => {
   t.like(bad, { code: 'EBADF', syscall: 'read' });
 });
 
-test('registered memory is let go of with its last handle', async (t) => {
+test.serial('registered memory is let go of with its last handle', async (t) => {
   const gc = collector();
   const rt = await runtime(t);
   const { fd } = file(t, 4096);
@@ -134,7 +134,7 @@ test('registered memory is let go of with its last handle', async (t) => {
   t.is(rt.stats().allocBytes, 0);
 });
 
-test('memory of another runtime is refused', async (t) => {
+test.serial('memory of another runtime is refused', async (t) => {
   const [rt, other] = [await runtime(t), await runtime(t)];
   const { fd } = file(t, 4096);
   const wrong = { code: 'ERR_RINGCORE_WRONG_RUNTIME' };
@@ -147,7 +147,7 @@ test('memory of another runtime is refused', async (t) => {
   t.is(await other.op.read(fd, view, 0), 4096);
 });
 
-test('beyond the limit memory is refused at the call', async (t) => {
+test.serial('beyond the limit memory is refused at the call', async (t) => {
   const rt = await runtime(t, { memoryLimit: 4 * MIB });
   const { fd } = file(t, 4096);
   const view = rt.buffer.alloc(2 * MIB);
@@ -160,7 +160,7 @@ test('beyond the limit memory is refused at the call', async (t) => {
   t.is(await rt.op.read(fd, view, 0), 4096);
 });
 
-test('memory that is forgotten in flight is freed after its completion', async (t) => {
+test.serial('memory that is forgotten in flight is freed after its completion', async (t) => {
   const gc = collector();
   const rt = await runtime(t);
   const pipes = [pipe(t), pipe(t), pipe(t)];
@@ -202,28 +202,31 @@ test('memory that is forgotten in flight is freed after its completion', async (
 });
 
 // PAIR: only-typescript -- a Rust buffer cannot be taken away from its operation
-test('a view that was detached is refused, one that was transferred stays valid', async (t) => {
-  const rt = await runtime(t);
-  const { fd, bytes } = file(t, 4096);
-  const view = rt.buffer.alloc(4096);
-  const lazy = rt.op.read(fd, view, 0);
-  await rt.op.read(fd, view, 0);
-  const other = moved(view);
-  if (MOVABLE) {
-    t.like(await failure(lazy), { code: 'ERR_RINGCORE_BUFFER_DETACHED' });
-    t.throws(() => rt.op.read(fd, view, 0), { code: 'ERR_RINGCORE_BUFFER_DETACHED' });
-  } else {
-    t.is(await lazy, 4096, 'it was copied');
-  }
-  await rt.close();
-  collector()();
-  t.true(bytes.equals(other), 'its memory lives as long as something shows it');
-  other.fill(1);
-  t.is(other[4095], 1);
-});
+test.serial(
+  'a view that was detached is refused, one that was transferred stays valid',
+  async (t) => {
+    const rt = await runtime(t);
+    const { fd, bytes } = file(t, 4096);
+    const view = rt.buffer.alloc(4096);
+    const lazy = rt.op.read(fd, view, 0);
+    await rt.op.read(fd, view, 0);
+    const other = moved(view);
+    if (MOVABLE) {
+      t.like(await failure(lazy), { code: 'ERR_RINGCORE_BUFFER_DETACHED' });
+      t.throws(() => rt.op.read(fd, view, 0), { code: 'ERR_RINGCORE_BUFFER_DETACHED' });
+    } else {
+      t.is(await lazy, 4096, 'it was copied');
+    }
+    await rt.close();
+    collector()();
+    t.true(bytes.equals(other), 'its memory lives as long as something shows it');
+    other.fill(1);
+    t.is(other[4095], 1);
+  },
+);
 
 // PAIR: only-typescript -- Rust's types allow neither of these
-test('what is not memory of its kind is an error at the call', async (t) => {
+test.serial('what is not memory of its kind is an error at the call', async (t) => {
   const rt = await runtime(t);
   const bad = (bytes: unknown, options?: unknown) => () =>
     rt.buffer.alloc(bytes as number, options as AllocOptions);
@@ -251,7 +254,7 @@ test('what is not memory of its kind is an error at the call', async (t) => {
 });
 
 // PAIR: only-typescript -- Rust has no event loop whose collector frees it
-test('memory that was collected is given back', async (t) => {
+test.serial('memory that was collected is given back', async (t) => {
   const gc = collector();
   const rt = await runtime(t);
   const { fd } = file(t, 4096);
@@ -273,7 +276,7 @@ test('memory that was collected is given back', async (t) => {
 });
 
 // PAIR: only-typescript -- tests/region.rs shows it in Rust, where nobody keeps free regions
-test('free slabs are given back and mapped again', async (t) => {
+test.serial('free slabs are given back and mapped again', async (t) => {
   const rt = await runtime(t);
   const { fd, bytes } = file(t, MIB);
   const read = () => {
@@ -300,7 +303,7 @@ test('free slabs are given back and mapped again', async (t) => {
 });
 
 // PAIR: only-typescript -- only JavaScript has runtimes without external buffers
-test('where external buffers are forbidden memory is ordinary and copied', async (t) => {
+test.serial('where external buffers are forbidden memory is ordinary and copied', async (t) => {
   const rt = new Runtime(undefined, (options, wake) => {
     const kernel = Kernel.open(options, wake);
     kernel.alloc = () => ({ id: 2 ** 29 });
@@ -315,7 +318,7 @@ test('where external buffers are forbidden memory is ordinary and copied', async
 });
 
 // PAIR: only-typescript -- the thread's default runtime is JavaScript's
-test('the default memory is that of the default runtime', async (t) => {
+test.serial('the default memory is that of the default runtime', async (t) => {
   const { fd, bytes } = file(t, 4096);
   const view = buffer.alloc(4096);
   t.is(await op.read(fd, view, 0), 4096);

@@ -14,8 +14,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { ExecutionContext } from 'ava';
 import { type Options, Runtime } from '../src/index.ts';
 
@@ -106,10 +104,11 @@ export async function alike(
   }
 }
 
-/** The garbage collector, without a flag of the process. */
+/** The garbage collector; ava starts these processes with --expose-gc. */
 export function collector(): () => void {
-  setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) throw new Error('this process was started without --expose-gc');
+  return gc;
 }
 
 const index = new URL('../src/index.ts', import.meta.url).href;
