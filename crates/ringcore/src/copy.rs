@@ -32,10 +32,9 @@ fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
   if flags & !known != 0 {
     return Err(libc::EINVAL);
   }
-  let exclusive = if flags & COPYFILE_EXCL != 0 { libc::O_EXCL } else { 0 };
   let source = open(from, libc::O_RDONLY, 0, stop)?;
   let found = stat(&source)?;
-  let target = open(to, libc::O_WRONLY | libc::O_CREAT | exclusive, found.st_mode, stop)?;
+  let (target, made) = destination(to, flags & COPYFILE_EXCL != 0, found.st_mode, stop)?;
   let there = stat(&target)?;
   if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino) {
     return Ok(());
@@ -46,8 +45,7 @@ fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
   let (touched, way, buffer) = (false, Way::Range, Vec::new());
   let mut copying = Copying { source, target, found, there, touched, way, buffer, stop };
   let mut copied = copying.run(flags);
-  // An empty one is most likely new.
-  let kept = copied == Err(libc::ECANCELED) && !copying.touched && there.st_size > 0;
+  let kept = copied == Err(libc::ECANCELED) && !copying.touched && !made;
   // Node begins with the cut: by a link, or another name, this is seen when a copy has failed.
   if copied.is_err() && !copying.touched && !kept {
     let _ = copying.cut(0);
@@ -86,6 +84,13 @@ struct Copying<'a> {
 
 impl Copying<'_> {
   fn run(&mut self, flags: u32) -> Result<()> {
+    if self.stop.load(Ordering::Relaxed) {
+      return Err(libc::ECANCELED);
+    }
+    // Old bytes are not shown to those whom only the new owner or permissions let in.
+    if self.there.st_size > 0 && self.opens_up(flags) {
+      self.empty()?;
+    }
     self.permit(flags)?;
     if kind(&self.found) == libc::S_IFDIR {
       return Err(libc::EISDIR);
@@ -93,7 +98,11 @@ impl Copying<'_> {
     let size = self.found.st_size as u64;
     let asked = flags & (COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE) != 0;
     // Where a file system can share, copy_file_range shares as well, but piece by piece.
-    if asked || size > PIECE {
+    // Over a longer one only whole blocks can be shared.
+    if asked {
+      self.empty()?;
+    }
+    if (asked || size > PIECE) && self.there.st_size == 0 {
       match self.clone_whole() {
         Ok(()) => return Ok(()),
         Err(errno) if flags & COPYFILE_FICLONE_FORCE != 0 => return Err(errno),
@@ -102,13 +111,30 @@ impl Copying<'_> {
     }
     // Pipes and devices have no length: as with node nothing of them is copied.
     let regular = kind(&self.found) == libc::S_IFREG;
-    let sparse = (self.found.st_blocks as u64) * 512 < size;
+    let sparse = (self.found.st_blocks as u64).saturating_mul(512) < size;
     let end = match (regular, sparse) {
       (false, _) => 0,
-      (true, true) => self.islands(size)?,
-      (true, false) => self.pour(u64::MAX)?,
+      (true, true) => self.islands()?,
+      // What has no length is read to its end; of what grows as fast as it is read, what there was.
+      (true, false) => self.pour(if size == 0 { u64::MAX } else { size })?,
     };
     self.finish(end)
+  }
+
+  /// Whether somebody may read the destination who might not before.
+  fn opens_up(&self, flags: u32) -> bool {
+    let (found, there) = (&self.found, &self.there);
+    let owner = (found.st_uid, found.st_gid) != (there.st_uid, there.st_gid);
+    found.st_mode & !there.st_mode & 0o777 != 0 || (flags & COPYFILE_OWNER != 0 && owner)
+  }
+
+  /// Nothing is left of what the destination held.
+  fn empty(&mut self) -> Result<()> {
+    if self.there.st_size > 0 {
+      self.cut(0)?;
+      self.there.st_size = 0;
+    }
+    Ok(())
   }
 
   /// The destination gets the source's permissions, which a change of its owner cuts down.
@@ -143,8 +169,7 @@ impl Copying<'_> {
       unsafe { libc::ioctl(self.target.as_raw_fd(), libc::FICLONE, self.source.as_raw_fd()) };
     checked(cloned as i64)?;
     self.touched = true;
-    let size = stat(&self.source)?.st_size;
-    self.finish(size as u64)
+    Ok(())
   }
 
   /// Cuts off what is left of a longer one. An empty copy is a change of the file as well: its time
@@ -157,34 +182,40 @@ impl Copying<'_> {
   }
 
   /// A file with holes: only what lies between them. Where the file ends.
-  fn islands(&mut self, size: u64) -> Result<u64> {
-    if self.there.st_size > 0 {
-      self.cut(0)?; // What is not written is a hole then.
-      self.there.st_size = 0;
-    }
+  fn islands(&mut self) -> Result<u64> {
+    self.empty()?; // What is not written is a hole then.
     let mut at = 0;
     loop {
+      if self.stop.load(Ordering::Relaxed) {
+        return Err(libc::ECANCELED);
+      }
+      // Asked first: what is appended from here on is not taken for a hole.
+      let end = seek(&self.source, 0, libc::SEEK_END)?;
       let start = match seek(&self.source, at, libc::SEEK_DATA) {
         Ok(start) => start,
-        Err(libc::ENXIO) => break,
+        Err(libc::ENXIO) => {
+          if end > at {
+            self.cut(end)?;
+          }
+          return Ok(end.max(at));
+        }
         // It cannot tell: all of it.
         Err(_) if at == 0 => return self.pour(u64::MAX),
         Err(errno) => return Err(errno),
       };
-      let end = seek(&self.source, start, libc::SEEK_HOLE)?;
+      let hole = match seek(&self.source, start, libc::SEEK_HOLE) {
+        Ok(hole) if hole > start => hole,
+        // It has become shorter meanwhile, or says what cannot be.
+        _ => end,
+      };
       seek(&self.source, start, libc::SEEK_SET)?;
       seek(&self.target, start, libc::SEEK_SET)?;
-      let copied = self.pour(end - start)?;
+      let copied = self.pour(hole.saturating_sub(start))?;
       at = start + copied;
-      if copied < end - start {
+      if copied == 0 || copied < hole - start {
         return Ok(at); // It says that it is longer than it is, or has become shorter.
       }
     }
-    let end = seek(&self.source, 0, libc::SEEK_END).unwrap_or(size);
-    if end > at {
-      self.cut(end)?;
-    }
-    Ok(end)
   }
 
   /// Copies from one cursor to the other until the end, or `most` bytes; how many.
@@ -206,6 +237,7 @@ impl Copying<'_> {
           copied += count as u64;
           self.touched = true;
         }
+        Err(libc::EINTR) => {} // A change of the process's user reaches every thread.
         Err(errno) => self.way = self.way.instead(errno)?,
       }
     }
@@ -235,15 +267,26 @@ impl Copying<'_> {
     while !rest.is_empty() {
       // SAFETY: I1: as above.
       let put = unsafe { libc::write(self.target.as_raw_fd(), rest.as_ptr().cast(), rest.len()) };
-      rest = &rest[checked(put as i64)? as usize..];
+      match checked(put as i64) {
+        Ok(count) => rest = &rest[count as usize..],
+        Err(libc::EINTR) => continue,
+        Err(errno) => return Err(errno),
+      }
       self.touched = true;
     }
     Ok(count)
   }
 
   fn cut(&mut self, len: u64) -> Result<()> {
-    // SAFETY: I3: an open descriptor of ours.
-    checked(unsafe { libc::ftruncate(self.target.as_raw_fd(), len as libc::off_t) } as i64)?;
+    loop {
+      // SAFETY: I3: an open descriptor of ours.
+      let cut = unsafe { libc::ftruncate(self.target.as_raw_fd(), len as libc::off_t) };
+      match checked(cut as i64) {
+        Ok(_) => break,
+        Err(libc::EINTR) => {}
+        Err(errno) => return Err(errno),
+      }
+    }
     self.touched = true;
     Ok(())
   }
@@ -261,6 +304,28 @@ impl Way {
       Way::Send if closed => Ok(Way::Plain),
       _ => Err(errno),
     }
+  }
+}
+
+/// The destination, and whether it was made here.
+fn destination(
+  to: &CStr,
+  exclusive: bool,
+  mode: libc::mode_t,
+  stop: &AtomicBool,
+) -> Result<(OwnedFd, bool)> {
+  if !exclusive {
+    match open(to, libc::O_WRONLY, 0, stop) {
+      Err(libc::ENOENT) => {}
+      opened => return opened.map(|target| (target, false)),
+    }
+  }
+  match open(to, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, mode, stop) {
+    // Somebody else was faster, or it is a link to where nothing is.
+    Err(libc::EEXIST) if !exclusive => {
+      open(to, libc::O_WRONLY | libc::O_CREAT, mode, stop).map(|target| (target, false))
+    }
+    made => made.map(|target| (target, true)),
   }
 }
 

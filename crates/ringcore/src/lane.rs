@@ -21,6 +21,7 @@ use io_uring::IoUring;
 use std::collections::VecDeque;
 use std::ffi::{c_char, CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -158,7 +159,11 @@ impl Lane {
     }
     let mut pool = pool();
     pool.queue.extend(self.waiting.drain(..));
-    while pool.queue.len() > pool.idle && pool.threads < THREADS && start(&mut pool) {}
+    // A new thread takes one before it is ever idle.
+    let mut fresh = 0;
+    while pool.queue.len() > pool.idle + fresh && pool.threads < THREADS && start(&mut pool) {
+      fresh += 1;
+    }
     for _ in 0..count.min(pool.idle) {
       WORK.notify_one();
     }
@@ -252,7 +257,9 @@ fn work(mut poster: Poster) {
     let res = if job.stop.load(Ordering::Relaxed) {
       -libc::ECANCELED
     } else {
-      copy_file(&job.from, &job.to, job.flags, &job.stop)
+      // A bug of ours fails this copy, and no thread or operation is lost with it.
+      let copy = || copy_file(&job.from, &job.to, job.flags, &job.stop);
+      catch_unwind(AssertUnwindSafe(copy)).unwrap_or(-libc::EIO)
     };
     // First: a cancel that comes now finds nothing, as with one that the kernel has completed.
     pool().running.retain(|running| !Arc::ptr_eq(running, &job));
