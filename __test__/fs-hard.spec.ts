@@ -9,6 +9,7 @@ import {
   existsSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -665,4 +666,24 @@ ring('bytes are those of the moment of the call', async (t) => {
     t.true((await read).isFile());
   });
   t.is(readFileSync(path, 'utf8'), 'as called');
+});
+
+test.serial('a large file that is removed while it is read comes whole', async (t) => {
+  const path = join(folder(t), 'file');
+  const bytes = pattern(300_000);
+  let whole = 0;
+  for (let i = 0; i < many(200); i++) {
+    writeFileSync(path, bytes);
+    const read = ours.readFile(path).then(
+      (found) => {
+        t.true(bytes.equals(found as Buffer));
+        whole++;
+      },
+      (error) => t.like(error, { code: 'ENOENT', syscall: 'open' }),
+    );
+    for (let turns = i % 4; turns > 0; turns--) await immediate();
+    rmSync(path);
+    await read;
+  }
+  t.true(whole > 0);
 });

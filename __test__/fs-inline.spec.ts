@@ -88,3 +88,23 @@ test.serial(
     else t.deepEqual([ended, found.length], ['ERR_RINGCORE_BUFFER_DETACHED', 800 * BLOCK]);
   },
 );
+
+test.serial('thousands that wait for the cursor and fail leave the handle usable', async (t) => {
+  const path = join(folder(t), 'file');
+  const handle = await open(path, 'w+');
+  await handle.writeFile('content');
+  const buffer = new Uint8Array(100);
+  const reads = Array.from({ length: many(10_000) }, () =>
+    handle.read(buffer, 0, 100, null).then(
+      () => 'read',
+      (error) => error.code,
+    ),
+  );
+  structuredClone(buffer.buffer, { transfer: [buffer.buffer] });
+  const [first, ...others] = await Promise.all(reads);
+  t.is(first, 'read', 'it was under way, and found the end');
+  t.deepEqual([...new Set(others)], ['ERR_RINGCORE_BUFFER_DETACHED']);
+  const view = Buffer.alloc(7);
+  t.is((await handle.read(view, 0, 7, 0)).bytesRead, 7);
+  await handle.close();
+});

@@ -511,7 +511,38 @@ ring('with few descriptors trees are done all the same', async (t) => {
   );
   t.deepEqual([...new Set(found.ends)], ['fulfilled']);
   t.true(found.most - found.before <= 100, `${found.most} descriptors`);
-  t.is(found.after, found.before);
+  t.true(found.after <= found.before);
   t.deepEqual(readdirSync(root), ['tree']);
   t.true(lstatSync(join(root, 'tree')).isDirectory());
+});
+
+ring('a copy that fails removes what it has made, and goes through no link', async (t) => {
+  const root = folder(t);
+  const at = (...names: string[]) => join(root, ...names);
+  for (const name of ['kept', 'from', 'from/z']) mkdirSync(at(name));
+  writeFileSync(at('kept', 'file'), 'kept');
+  symlinkSync(at('kept'), at('from', 'link'));
+  writeFileSync(at('from', 'z', 'last'), 'last');
+  const copyFile: CopyFile = async () => {
+    await until(() => existsSync(at('to', 'link')));
+    // What was a link becomes a folder with names of the same kind, and somebody else comes.
+    rmSync(at('from', 'link'));
+    mkdirSync(at('from', 'link'));
+    writeFileSync(at('from', 'link', 'file'), 'other');
+    writeFileSync(at('to', 'z', 'last'), 'of somebody else');
+    throw Object.assign(new Error('it fails'), { code: 'EIO' });
+  };
+  const copied = copyTree(current(), at('from'), at('to'), { verbatim: false }, copyFile);
+  await t.throwsAsync(copied, { instanceOf: HandOver });
+  t.is(readFileSync(at('kept', 'file'), 'utf8'), 'kept');
+  t.is(readFileSync(at('to', 'z', 'last'), 'utf8'), 'of somebody else');
+  t.deepEqual(readdirSync(at('to')), ['z'], 'the link was its own');
+});
+
+ring('a copy of everything into itself is node to refuse', async (t) => {
+  const to = join(folder(t), 'to');
+  const copyFile: CopyFile = () => Promise.reject(new Error('nothing is copied'));
+  const copied = copyTree(current(), '/', to, { verbatim: false }, copyFile);
+  await t.throwsAsync(copied, { instanceOf: HandOver });
+  t.false(existsSync(to));
 });

@@ -41,7 +41,8 @@ export class Gate {
 
   /** Goes in, or waits: then `begin` is called when there is room. */
   enter(op: Opener): boolean {
-    if (this.open < this.limit) {
+    // One that was aborted before goes in to fail.
+    if (this.open < this.limit || op.signal?.aborted === true) {
       this.open++;
       return true;
     }
@@ -77,9 +78,9 @@ export class Gate {
       this.line = this.line.slice(this.head);
       this.head = 0;
     }
+    this.stops.get(op)?.();
     if (!op.queued || op.settled) return;
     op.queued = false;
-    this.stops.get(op)?.();
     this.open++;
     op.begin();
   }

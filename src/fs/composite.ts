@@ -90,6 +90,12 @@ export abstract class Composite<T> extends Op<T> {
     return this.queued && !this.settled ? this.wait(cx) : super.poll(cx);
   }
 
+  override abandon(cx: Context): boolean {
+    // It waits in line; whoever else waits for it still gets it.
+    if (this.queued && !this.settled && this.leave(cx.waker)) return false;
+    return super.abandon(cx);
+  }
+
   override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
     const own = ring as unknown as Ring;
     if (opened && res >= 0) {

@@ -98,9 +98,9 @@ export class File {
     return this.handle.fd;
   }
 
-  /** Whether something is under way at the cursor. */
-  get moving(): boolean {
-    return this.handle.moving;
+  /** Whether anything is under way in it. */
+  get busy(): boolean {
+    return this.handle.used;
   }
 
   // PAIR: File.read

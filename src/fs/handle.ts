@@ -92,6 +92,7 @@ export class Handle {
   private readonly stops: Map<User, () => void> = new Map();
   /** Operations between enter and leave. */
   private users = 0;
+  private letting = false;
   private closing: Closing | null = null;
   private forgotten = false;
 
@@ -109,9 +110,9 @@ export class Handle {
     return this.runtime.closed ? -1 : this.number;
   }
 
-  /** Whether something is under way at the cursor. */
-  get moving(): boolean {
-    return this.busy !== null;
+  /** Whether anything is under way. */
+  get used(): boolean {
+    return this.users > 0;
   }
 
   /** EBADF when it is closed or closes. */
@@ -162,21 +163,24 @@ export class Handle {
   /** An operation has ended: the next one in line begins, or the close. */
   leave(user: object): void {
     this.users--;
-    if (user === this.busy) {
-      this.busy = null;
-      while (this.busy === null && this.line.length > 0) {
-        const next = this.line.shift() as User;
-        next.queued = false;
-        this.stops.get(next)?.();
-        if (next.settled) {
-          this.users--; // Abandoned before its turn came.
-          continue;
-        }
-        this.busy = next;
-        next.begin();
-      }
-    }
+    if (user === this.busy) this.busy = null;
+    // One that begins may end at once: a loop, since thousands of those are no recursion.
+    if (this.letting) return;
+    this.letting = true;
+    while (this.busy === null && this.line.length > 0) this.letIn(this.line.shift() as User);
+    this.letting = false;
     if (this.users === 0 && (this.closing !== null || this.forgotten)) this.end();
+  }
+
+  private letIn(next: User): void {
+    next.queued = false;
+    this.stops.get(next)?.();
+    if (next.settled) {
+      this.users--; // Abandoned before its turn came.
+      return;
+    }
+    this.busy = next;
+    next.begin();
   }
 
   /** As `leave`, for those of composite.ts. */

@@ -46,6 +46,7 @@ const AT_EMPTY_PATH = 0x1000;
 const STATX_TYPE_SIZE = 0x1 | 0x200;
 
 const NONE = NO_REGION | 0;
+const [EINTR, ECANCELED] = [4, 125];
 
 /** Since Node 26 the errors of its readFile name the path when a read failed, too. */
 const NAMED = Number.parseInt(process.versions.node, 10) >= 26;
@@ -147,6 +148,10 @@ export class ReadFile extends Composite<Buffer> {
   override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
     const { train } = this;
     if (this.stage === OPENING && this.slot >= 0) this.open = res >= 0;
+    // Its path was asked, and is another file's by now, or nobody's: it goes without its size.
+    if (this.stage === SIZING && this.slot >= 0 && res < 0 && !this.stopped(res)) {
+      return super.complete(0, flags, opened, ring);
+    }
     if (train === null || !train.running) return super.complete(res, flags, opened, ring);
     return train.opened(res, ring);
   }
@@ -187,6 +192,11 @@ export class ReadFile extends Composite<Buffer> {
 
   get abandoned(): boolean {
     return this.lifecycle === Lifecycle.Abandoned;
+  }
+
+  /** Whether somebody wished the end of a step that has failed. */
+  private stopped(res: number): boolean {
+    return this.abandoned || res === -ECANCELED || res === -EINTR;
   }
 
   /** What the train has brought. */
@@ -265,8 +275,9 @@ export class ReadFile extends Composite<Buffer> {
   private sized(ring: Ring): boolean {
     const { mode, size } = decode<number>(ring.regions.views[this.region] as Uint8Array, false);
     const regular = (mode & S_IFMT) === S_IFREG;
-    if (regular && size > LARGEST) throw tooLarge(size);
-    if (regular && size > this.total) this.gather(size);
+    // What a path says may be of another file: whether it is too large is seen as it comes.
+    if (regular && size > LARGEST && this.slot < 0) throw tooLarge(size);
+    if (regular && size > this.total && size <= LARGEST) this.gather(size);
     this.stage = READING;
     this.wanted = INLINE_READ;
     return AGAIN;

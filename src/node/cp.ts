@@ -8,16 +8,16 @@
 // began: over half a copy it has other rules, and other errors.
 
 import type { Dirent } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
-import { isUnset, undo } from './rm.ts';
+import { isUnset } from './rm.ts';
 import { codeOf, type Folder, isBroken, isStraight, odd, orHandOver, Walk } from './trees.ts';
 
-const { AT_SYMLINK_NOFOLLOW } = C;
+const { AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = C;
 const { COPYFILE_EXCL } = nodeFs.constants;
 
 const S_IFMT = 0o170000;
@@ -71,10 +71,8 @@ const isSame = (at: Statx | null, source: Statx): boolean =>
   at.devMinor === source.devMinor;
 
 class Copy extends Walk {
-  /** The folder at its top was made by this call. */
-  begun = false;
-  /** Something was there that this call had not made: what is there may be somebody else's. */
-  crowded = false;
+  /** What this call has made, in that order: nothing else is removed should it go wrong. */
+  private readonly made: { readonly path: string; readonly flags: number }[] = [];
   private readonly options: CpOptions;
   private readonly copyFile: CopyFile;
   private readonly isRoot = process.geteuid?.() === 0;
@@ -90,17 +88,11 @@ class Copy extends Walk {
   protected override async enter(folder: Folder): Promise<boolean> {
     const { op } = this.ring;
     await op.mkdirat(AT_FDCWD, folder.to, 0o777);
-    this.begun = true;
+    this.made.push({ path: folder.to, flags: AT_REMOVEDIR });
     const { mode } = await op.statx(AT_FDCWD, folder.from, AT_SYMLINK_NOFOLLOW);
     if ((mode & S_IFMT) !== S_IFDIR) throw odd();
     folder.mode = mode & PERMISSIONS;
     return true;
-  }
-
-  /** What is there already is somebody else's. */
-  protected override forgives(error: unknown): boolean {
-    if (codeOf(error) === 'EEXIST') this.crowded = true;
-    return false;
   }
 
   protected override visit(entry: Dirent, folder: Folder): Promise<void> {
@@ -124,9 +116,11 @@ class Copy extends Walk {
    * Its mode comes with it. Only a user who is not root loses bits of that to the copying itself,
    * those of set-user-ID and the like, which node then sets once more.
    */
-  private file(from: string, to: string): Promise<void> {
-    const copied = this.copyFile(from, to, COPYFILE_EXCL);
-    return this.isRoot ? copied : this.repair(from, to, copied);
+  private async file(from: string, to: string): Promise<void> {
+    const copied = this.copyFile(from, to, COPYFILE_EXCL).then(() => {
+      this.made.push({ path: to, flags: 0 });
+    });
+    await (this.isRoot ? copied : this.repair(from, to, copied));
   }
 
   private async repair(from: string, to: string, copied: Promise<void>): Promise<void> {
@@ -143,6 +137,15 @@ class Copy extends Walk {
       target = resolve(dirname(from), target);
     }
     await this.ring.op.symlinkat(target, AT_FDCWD, to);
+    this.made.push({ path: to, flags: 0 });
+  }
+
+  /** Removes what it has made, inner things first, as far as that goes. */
+  async undo(): Promise<void> {
+    const { op } = this.ring;
+    for (const { path, flags } of this.made.reverse()) {
+      await op.unlinkat(AT_FDCWD, path, flags).catch(() => {});
+    }
   }
 }
 
@@ -173,13 +176,12 @@ async function copying(
 ): Promise<void> {
   await check(ring, from, to);
   const copy = new Copy(ring, options, copyFile);
-  const [source, target] = [join(from, '.'), join(to, '.')];
   try {
-    await copy.run(source, target);
+    // Whatever this process does meanwhile, it stays in these folders.
+    await copy.run(resolve(from), resolve(to));
     await copy.finish();
   } catch (error) {
-    const closed = codeOf(error) === 'ERR_RINGCORE_CLOSED';
-    if (!closed && copy.begun && !copy.crowded) await undo(ring, source, target);
+    if (codeOf(error) !== 'ERR_RINGCORE_CLOSED') await copy.undo();
     throw error;
   }
 }
@@ -199,7 +201,8 @@ async function check(ring: Runtime, from: string, to: string): Promise<void> {
     ...above.map((path) => at(path, 0)),
   ]);
   if (source == null || (source.mode & S_IFMT) !== S_IFDIR || target !== null) throw odd();
-  const [inside, outside] = [`${resolve(to)}/`, `${resolve(from)}/`];
+  const within = (path: string) => (path === '/' ? path : `${path}/`);
+  const [inside, outside] = [within(resolve(to)), within(resolve(from))];
   if (inside.startsWith(outside)) throw odd();
   // As node does, up to the first one that is missing.
   const missing = parents.indexOf(null);

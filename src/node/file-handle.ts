@@ -174,8 +174,12 @@ export class FileHandle extends EventEmitter {
   /** io_uring ignores the position where there is none; pread(2) says ESPIPE. */
   #positions(fd: number): boolean {
     if (this.#seekable === null) {
-      const type = typeOf(fd);
-      this.#seekable = type !== S_IFIFO && type !== S_IFSOCK && type !== S_IFCHR;
+      try {
+        const type = typeOf(fd);
+        this.#seekable = type !== S_IFIFO && type !== S_IFSOCK && type !== S_IFCHR;
+      } catch {
+        return true; // Somebody has closed the descriptor: the operation says so.
+      }
     }
     return this.#seekable;
   }
@@ -269,8 +273,8 @@ export class FileHandle extends EventEmitter {
   ): boolean {
     const [inline, file] = [this.#inline, this.#file];
     const { fd } = file;
-    // At the cursor it comes after those that are on their way.
-    if ((at === null && file.moving) || !inline.takes(fd, length)) return false;
+    // It comes after what is on its way in this file.
+    if (file.busy || !inline.takes(fd, length)) return false;
     const { executor } = file.runtime;
     if (executor.affords && !behind()) {
       done.moved(inline.write(fd, view, offset, length, at, executor));

@@ -52,6 +52,7 @@ function tookLong(now: number): void {
   pausedUntil = now + pause;
   pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
   quick = 0;
+  devices.clear(); // A number may be another mount's by now.
 }
 
 /** What decides for one handle. */

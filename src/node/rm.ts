@@ -4,16 +4,7 @@ import type { Dirent } from 'node:fs';
 import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
-import {
-  codeOf,
-  type Folder,
-  isBroken,
-  isStraight,
-  odd,
-  orHandOver,
-  placed,
-  Walk,
-} from './trees.ts';
+import { codeOf, type Folder, isStraight, odd, orHandOver, placed, Walk } from './trees.ts';
 
 const { AT_REMOVEDIR } = C;
 
@@ -54,29 +45,6 @@ class Removal extends Walk {
   protected override forgives(error: unknown): boolean {
     return codeOf(error) === 'ENOENT';
   }
-}
-
-/** Removes under `to` what has a name of the tree `from`: what a copy has made, and no more. */
-class Undoing extends Removal {
-  protected override async enter(): Promise<boolean> {
-    return true;
-  }
-
-  /** One that cannot be read has given nothing, and so has a name that is no UTF-8. */
-  protected override async entries(folder: Folder): Promise<Dirent[]> {
-    const found = await super.entries(folder).catch(() => []);
-    return found.filter(({ name }) => !isBroken(name));
-  }
-
-  /** Something is in the way, somebody else's: it stays. */
-  protected override forgives(): boolean {
-    return true;
-  }
-}
-
-/** Removes a copy that was not finished, as far as that goes. */
-export async function undo(ring: Runtime, from: string, to: string): Promise<void> {
-  await new Undoing(ring).run(from, to).catch(() => {});
 }
 
 /** Options of rm that are plain: whether it is recursive, or null. */

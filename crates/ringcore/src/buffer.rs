@@ -363,11 +363,10 @@ impl Regions {
   /// A copy of the head of a message's region.
   pub(crate) fn message(&self, id: u32) -> Option<[u8; MSG_PAYLOAD as usize]> {
     let region = self.regions.get(id as usize)?;
-    let slab = self.ranges[region.range as usize].slab.as_ref()?;
-    let from = slab.base().wrapping_add(region.offset as usize);
-    // The kernel has done with it, but who was to read it has not: nobody else has it as yet.
+    let base = self.ranges[region.range as usize].slab.as_ref()?.base();
+    let from = base.wrapping_add(region.offset as usize);
     poison(from, MSG_PAYLOAD as usize, false);
-    // SAFETY: I2: the smallest regions are as long, in a slab that this keeps; addresses only.
+    // SAFETY: I2: the smallest regions are as long, in a slab that this keeps; it is nobody else's.
     let head = unsafe { from.cast::<[u8; MSG_PAYLOAD as usize]>().read() };
     poison(from, MSG_PAYLOAD as usize, region.busy == 0);
     Some(head)
