@@ -153,6 +153,7 @@ test.serial('a copy that fails says why and leaves nothing', async (t) => {
     [file, at('none/new'), 0],
     [at('file/x'), fresh, 0],
     [file, directory, 0],
+    [file, `${other}/`, 0],
     [directory, fresh, 0],
     [file, other, COPYFILE_EXCL],
     [at('loop'), fresh, 0],

@@ -315,14 +315,14 @@ fn destination(
   stop: &AtomicBool,
 ) -> Result<(OwnedFd, bool)> {
   if !exclusive {
-    match open(to, libc::O_WRONLY, 0, stop) {
-      Err(libc::ENOENT) => {}
-      opened => return opened.map(|target| (target, false)),
+    if let Ok(target) = open(to, libc::O_WRONLY, 0, stop) {
+      return Ok((target, false));
     }
   }
   match open(to, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, mode, stop) {
-    // Somebody else was faster, or it is a link to where nothing is.
-    Err(libc::EEXIST) if !exclusive => {
+    // It was there, or a link to where nothing is, or is no place for a file: this one call is
+    // what node makes, and its error is node's.
+    Err(_) if !exclusive => {
       open(to, libc::O_WRONLY | libc::O_CREAT, mode, stop).map(|target| (target, false))
     }
     made => made.map(|target| (target, true)),

@@ -145,6 +145,7 @@ fn a_copy_that_fails_says_why_and_leaves_nothing() {
     (&file, &place.at("none/new"), 0, "ENOENT: no such file or directory"),
     (&place.at("file/x"), &new, 0, "ENOTDIR: not a directory"),
     (&file, &directory, 0, "EISDIR: illegal operation on a directory"),
+    (&file, &place.at("other/"), 0, "EISDIR: illegal operation on a directory"),
     (&directory, &new, 0, "EISDIR: illegal operation on a directory"),
     (&file, &other, COPYFILE_EXCL, "EEXIST: file already exists"),
     (&place.at("loop"), &new, 0, "ELOOP: too many symbolic links encountered"),
