@@ -133,6 +133,10 @@ test.serial('what is there is written over', async (t) => {
     await rt.op.copyFile(from, to, flags);
     t.true(statSync(to).mtimeMs > 2 ** 30);
   }
+  // Nobody has read the empty one.
+  fs.utimesSync(from, 0, 0);
+  await rt.op.copyFile(from, to);
+  t.is(statSync(from).atimeMs, 0);
   // Through a link, whose file is meant.
   fs.symlinkSync('to', at('link'));
   await rt.op.copyFile(write(at('from'), 'new'), at('link'));

@@ -124,6 +124,11 @@ fn what_is_there_is_written_over() {
     copy(&rt, &from, &to, flags).unwrap();
     assert!(fs::metadata(&to).unwrap().mtime() > 1 << 30);
   }
+  // Nobody has read the empty one.
+  let then = fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH);
+  fs::File::open(&from).unwrap().set_times(then).unwrap();
+  copy(&rt, &from, &to, 0).unwrap();
+  assert_eq!(fs::metadata(&from).unwrap().atime(), 0);
   // Through a link, whose file is meant.
   symlink("to", place.at("link")).unwrap();
   copy(&rt, &place.write("from", b"new"), &place.at("link"), 0).unwrap();
