@@ -8,7 +8,7 @@ import type { Ring } from '../ring.ts';
 const ENAMETOOLONG = 36;
 
 /** A checked path with its NUL. */
-export function pathBytes(path: string | Uint8Array, syscall: string): Uint8Array {
+function pathBytes(path: string | Uint8Array, syscall: string): Uint8Array {
   const length = typeof path === 'string' ? Buffer.byteLength(path) : path.length;
   // PATH_MAX with its NUL is 4096: what the kernel would answer, without copying it there.
   if (length > 4095) throw errnoError(ENAMETOOLONG, syscall, pathText(path));

@@ -15,7 +15,16 @@ import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
 import { isUnset } from './rm.ts';
-import { codeOf, type Folder, isBroken, isStraight, odd, orHandOver, Walk } from './trees.ts';
+import {
+  codeOf,
+  type Folder,
+  isBroken,
+  isStraight,
+  NATIVE,
+  odd,
+  orHandOver,
+  Walk,
+} from './trees.ts';
 
 const { AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = C;
 const { COPYFILE_EXCL } = nodeFs.constants;
@@ -30,9 +39,6 @@ const USABLE = 0o300;
 
 /** What cp needs of the ring. */
 export const CP_OPS: readonly string[] = ['statx', 'mkdirat', 'symlinkat', 'unlinkat'];
-
-/** Since then node copies a tree natively, and keeps a slash at the end of a link. */
-const NATIVE = Number.parseInt(process.versions.node, 10) >= 25;
 
 /** How this module copies one file. */
 export type CopyFile = (from: string, to: string, mode?: number) => Promise<void>;
@@ -174,11 +180,12 @@ async function copying(
   options: CpOptions,
   copyFile: CopyFile,
 ): Promise<void> {
+  // Whatever this process does meanwhile, it stays in these folders.
+  const [source, target] = [resolve(from), resolve(to)];
   await check(ring, from, to);
   const copy = new Copy(ring, options, copyFile);
   try {
-    // Whatever this process does meanwhile, it stays in these folders.
-    await copy.run(resolve(from), resolve(to));
+    await copy.run(source, target);
     await copy.finish();
   } catch (error) {
     if (codeOf(error) !== 'ERR_RINGCORE_CLOSED') await copy.undo();

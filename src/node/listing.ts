@@ -4,13 +4,10 @@ import type { Dirent } from 'node:fs';
 import { join } from 'node:path';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
-import { type Folder, isBroken, isStraight, odd, orHandOver, Walk } from './trees.ts';
+import { type Folder, isBroken, isStraight, NATIVE, odd, orHandOver, Walk } from './trees.ts';
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
-
-/** Node lists a tree in one native request since then, in another order. */
-const NATIVE = Number.parseInt(process.versions.node, 10) >= 25;
 
 /** Options of readdir that ask for a whole tree: whether with file types. null: they do not. */
 export function plainListing(options: unknown): boolean | null {

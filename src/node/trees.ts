@@ -20,6 +20,12 @@ export const IN_FLIGHT = 32;
 /** Folders of one tree that are read at once: node lists on four threads. */
 const AT_ONCE = 4;
 
+/**
+ * Since then node copies and lists a tree in one native request. It lists in another order, and
+ * keeps a slash at the end of a link.
+ */
+export const NATIVE: boolean = Number.parseInt(process.versions.node, 10) >= 25;
+
 /** What is not for the ring: node's own function is to do the call. */
 export class HandOver extends Error {}
 
