@@ -82,6 +82,8 @@ export interface NativeInfo {
   flags: Array<string>
   entries: number
   cqEntries: number
+  /** What waits for completions: `uv_poll` or `thread`. */
+  parker: string
 }
 
 /** How a ring is made. */
@@ -96,6 +98,8 @@ export interface NativeOptions {
   maxWorkers?: Array<number>
   /** Names of operations. */
   allow?: Array<string>
+  /** The event loop is libuv's and may watch the eventfd itself. */
+  poll: boolean
 }
 
 /** What this machine can do, and why not. */

@@ -48,6 +48,9 @@ const ENDS = (RUNTIME === 'deno' ? 15 : 50) * STRESS;
 const OWN = { fds: RUNTIME === 'deno' ? 4 : 0, others: RUNTIME === 'node' ? 0 : 4 };
 const LIMIT = { limit: 2 * STRESS * MINUTES };
 
+/** Node's own event loop waits for completions, unless it is told to leave that to a thread. */
+const THREAD = { RINGCORE_PARKER: 'thread' };
+
 /** Resident MiB that as many workers with node:fs leave behind. */
 async function control(t: ExecutionContext): Promise<number> {
   const args = ['terminate', String(ENDS), 'node'];
@@ -55,12 +58,17 @@ async function control(t: ExecutionContext): Promise<number> {
   return after.resident - before.resident;
 }
 
-async function workersLeaveNothing(t: ExecutionContext, kind: string, code: number) {
+async function workersLeaveNothing(
+  t: ExecutionContext,
+  kind: string,
+  code: number,
+  env: Record<string, string> = {},
+) {
   t.timeout(5 * STRESS * MINUTES);
   // Deno prints the errors of workers as well.
   const how = kind === 'throw' && RUNTIME === 'deno' ? { stderr: /thrown on purpose/ } : {};
   const args = [kind, String(ENDS)];
-  const found = await report<Workers>(t, 'workers.mjs', args, { ...LIMIT, ...how });
+  const found = await report<Workers>(t, 'workers.mjs', args, { ...LIMIT, ...how, env });
   const { before, after } = found;
   // Bun ends a worker with 0 after an unhandled rejection (oven-sh/bun#34193): every third throw.
   const { 0: rejected = 0, ...codes } = found.codes;
@@ -89,6 +97,12 @@ test.serial('workers that end naturally leave nothing behind', workersLeaveNothi
 test.serial('workers that call process.exit leave nothing behind', workersLeaveNothing, 'exit', 3);
 test.serial('workers that throw leave nothing behind', workersLeaveNothing, 'throw', 1);
 test.serial('terminated workers leave nothing behind', workersLeaveNothing, 'terminate', 1);
+
+// Bun and Deno have the thread anyway.
+if (RUNTIME === 'node') {
+  const title = 'terminated workers whose rings wait in a thread leave nothing behind';
+  test.serial(title, workersLeaveNothing, 'terminate', 1, THREAD);
+}
 
 test.serial('terminated workers leave no connection that waited in a stream', async (t) => {
   t.timeout(5 * STRESS * MINUTES);
@@ -461,6 +475,30 @@ for (const [scenario, title, expected] of [
 ] as const) {
   test.serial(title, async (t) => {
     t.like(await report<object>(t, 'callbacks.mjs', [scenario], { limit: 20_000 }), expected);
+  });
+}
+
+test.serial('Node waits in its event loop, without a thread for each ring', async (t) => {
+  const threads = async (env: Record<string, string>) =>
+    (await report<{ threads: number }>(t, 'callbacks.mjs', ['waiting'], { env })).threads;
+  t.is(await threads({}), RUNTIME === 'node' ? 0 : 1);
+  t.is(await threads(THREAD), 1);
+});
+
+for (const [title, env] of [
+  ['the event loop', {}],
+  ['a thread', THREAD],
+] as const) {
+  test.serial(`with ${title} waiting, what is thrown behind a wake-up is uncaught`, async (t) => {
+    const how = { limit: 20_000, env };
+    const found = await report<object>(t, 'callbacks.mjs', ['throwingLater'], how);
+    t.deepEqual(found, { seen: ['tick', 'microtask'], others: 2 });
+  });
+
+  test.serial(`with ${title} waiting, a ring may be closed by what it woke`, async (t) => {
+    const how = { limit: 20_000, env };
+    const found = await report<object>(t, 'callbacks.mjs', ['closingBehind'], how);
+    t.deepEqual(found, { closed: 100 });
   });
 }
 

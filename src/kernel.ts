@@ -9,6 +9,15 @@ import { closedError, UnavailableError } from './error.ts';
 import type { Provided } from './group.ts';
 import type { CheckedOptions } from './setup.ts';
 
+/**
+ * Node's event loop is libuv's and watches the eventfd itself, one hop instead of a thread's two.
+ * RINGCORE_PARKER=thread asks for the thread all the same.
+ */
+function eventLoopPolls(): boolean {
+  if (process.versions.bun !== undefined || process.versions.deno !== undefined) return false;
+  return process.env.RINGCORE_PARKER !== 'thread';
+}
+
 export { type CheckedOptions, checkOptions, type Options } from './setup.ts';
 
 // PAIR: Kernel
@@ -19,6 +28,8 @@ export class Kernel implements Driver {
   readonly flags: string[];
   /** SQ and CQ entries that it gave. */
   readonly entries: [number, number];
+  /** What waits for completions: `uv_poll` or `thread`. */
+  readonly parker: string;
   private readonly words: Int32Array;
   /** The native half; another ring may attach to it. */
   readonly ring: import('../index.d.ts').NativeRing;
@@ -30,6 +41,7 @@ export class Kernel implements Driver {
     this.ring = ring;
     this.flags = info.flags;
     this.entries = [info.entries, info.cqEntries];
+    this.parker = info.parker;
     this.memory = ring.memory();
     this.words = new Int32Array(this.memory);
     this.turn = ring.turn();
@@ -44,6 +56,7 @@ export class Kernel implements Driver {
       entries,
       cqEntries,
       memoryLimit,
+      poll: eventLoopPolls(),
       ...(sqpoll === null ? {} : { sqpollIdle: sqpoll.idleMs }),
       ...(sqpoll === null || sqpoll.cpu === null ? {} : { sqpollCpu: sqpoll.cpu }),
       ...(maxWorkers === null ? {} : { maxWorkers }),

@@ -1,7 +1,7 @@
 // Callbacks that do what callbacks should not: the queue stays consistent.
 
 import { Future, PENDING, Runtime, run, sleep } from '../../dist/index.js';
-import { answer } from './common.mjs';
+import { answer, threadCounts } from './common.mjs';
 
 const rt = new Runtime();
 const { op } = rt;
@@ -25,6 +25,49 @@ const scenarios = {
     await Promise.all(all);
     await new Promise((resolve) => setTimeout(resolve, 20));
     return { seen: seen.sort(), others, caught: await caught };
+  },
+
+  /** Thrown from a tick or a microtask behind a wake-up: uncaught, as anywhere in the loop. */
+  async throwingLater() {
+    const seen = [];
+    process.on('uncaughtException', (error) => seen.push(error.message));
+    const bad = (text) => () => {
+      throw new Error(text);
+    };
+    let others = 0;
+    const behind = (text, defer) =>
+      op.timeout(2).then(() => {
+        defer(bad(text));
+        defer(() => others++);
+      });
+    await behind('tick', process.nextTick);
+    await behind('microtask', queueMicrotask);
+    await op.timeout(2);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return { seen, others };
+  },
+
+  /** close() on the stack of a wake-up, a hundred rings one after the other. */
+  async closingBehind() {
+    let closed = 0;
+    for (let i = 0; i < 100; i++) {
+      const other = new Runtime();
+      const late = other.op.timeout(10_000).catch(({ code }) => code);
+      await new Promise((resolve) => {
+        other.op.timeout(1).then(() => {
+          other.close().then(resolve);
+        }, nothing);
+      });
+      closed += (await late) === 'ERR_RINGCORE_CLOSED' ? 1 : 0;
+    }
+    await op.timeout(1);
+    return { closed };
+  },
+
+  /** How many threads wait for a ring. */
+  async waiting() {
+    await op.timeout(2); // Whatever waits has waited once.
+    return { threads: threadCounts().parkers };
   },
 
   async submitting() {

@@ -25,6 +25,8 @@ export interface How {
   stderr?: RegExp;
   /** Another working directory. */
   cwd?: string;
+  /** More environment variables. */
+  env?: Record<string, string>;
   /** A program that is given the command line of Node and ends up as Node: a shell, a filter. */
   under?: string[];
   uid?: number;
@@ -88,7 +90,7 @@ export function child(name: string, args: string[] = [], how: How = {}): Promise
   // Freed buffers go back to the system at once: what the allocator keeps (64 MiB now and then)
   // would look like a leak.
   const memory = { MALLOC_MMAP_THRESHOLD_: '65536' };
-  const env = { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1', ...memory };
+  const env = { ...process.env, NODE_OPTIONS: '', NO_COLOR: '1', ...memory, ...how.env };
   return new Promise((resolve, reject) => {
     const process = spawn(command as string, rest, {
       cwd,

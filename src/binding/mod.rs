@@ -7,11 +7,12 @@
 //! (shared memory) ├────────────────────────────────>│
 //! completions <───┘                                 └─<── CQ <── kernel
 //!      ^                                                        │ eventfd
-//!      └── onWake <── threadsafe function <── parker thread <────┘
+//!      └── onWake <── parker (uv_poll, or a thread) <────────────┘
 //! ```
 
 pub mod memory;
 pub mod parker;
+pub mod poll;
 pub mod probe;
 pub mod ring;
 pub mod teardown;

@@ -1,13 +1,17 @@
-//! The parker: a thread that only waits, and the threadsafe function that wakes JavaScript.
+//! The parker: what waits for the ring's eventfd and wakes JavaScript. There are two.
 //!
 //! ```text
-//! parker thread: read(eventfd) ──> token was clear? set it, call the function ──> read again
-//! event loop:    onWake() ──> turn: clear the token, reap, park
+//! uv_poll, on Node:   event loop: epoll(eventfd) ──> read it ──> onWake() ──> turn: reap, park
+//!
+//! thread, elsewhere:  parker thread: read(eventfd) ──> token was clear? set it, call the function
+//!                     event loop: onWake() ──> turn: clear the token, reap, park
 //! ```
-//! The token keeps the function's queue at one entry. The turn clears it before it parks: a signal
-//! that comes after the clear makes a new call, one that comes before is reaped by this turn.
+//! The thread is Node-API only and works everywhere; a wake-up is two hops there. The token keeps
+//! its function's queue at one entry. The turn clears it before it parks: a signal that comes after
+//! the clear makes a new call, one that comes before is reaped by this turn.
 
 use super::check;
+use super::poll::Poll;
 use napi::sys;
 use ringcore::kernel::{signal_eventfd, wait_eventfd};
 use ringcore::wake::Token;
@@ -34,7 +38,60 @@ impl Function {
   }
 }
 
-pub struct Parker {
+/// What waits for the eventfd.
+pub enum Parker {
+  Poll(Poll),
+  Thread(Thread),
+}
+
+impl Parker {
+  /// `poll`: the runtime is Node, whose event loop can watch the eventfd by itself.
+  pub fn start(
+    env: sys::napi_env,
+    wake: sys::napi_value,
+    eventfd: i32,
+    poll: bool,
+  ) -> napi::Result<Parker> {
+    if poll && let Some(poll) = Poll::start(env, wake, eventfd) {
+      return Ok(Parker::Poll(poll));
+    }
+    Thread::start(env, wake, eventfd).map(Parker::Thread)
+  }
+
+  /// Which one it is, for the doctor.
+  pub fn name(&self) -> &'static str {
+    match self {
+      Parker::Poll(_) => "uv_poll",
+      Parker::Thread(_) => "thread",
+    }
+  }
+
+  /// The start of a turn: from here on a signal means a new call.
+  pub fn clear_token(&self) {
+    if let Parker::Thread(thread) = self {
+      thread.token.clear();
+    }
+  }
+
+  /// Whether operations in flight keep the process alive. A flag, not a counter.
+  pub fn reference(&mut self, env: sys::napi_env, wanted: bool) {
+    match self {
+      Parker::Poll(poll) => poll.reference(wanted),
+      Parker::Thread(thread) => thread.reference(env, wanted),
+    }
+  }
+
+  /// I7, first half: nothing reads the eventfd or calls `onWake` any more.
+  pub fn stop(&mut self) {
+    match self {
+      Parker::Poll(poll) => poll.stop(),
+      Parker::Thread(thread) => thread.stop(),
+    }
+  }
+}
+
+/// A thread that only waits, and the threadsafe function that it calls.
+pub struct Thread {
   function: Function,
   token: Arc<Token>,
   stop: Arc<AtomicBool>,
@@ -43,9 +100,9 @@ pub struct Parker {
   referenced: bool,
 }
 
-impl Parker {
-  /// Starts the thread. The function is unreferenced: an idle ring never keeps the process alive.
-  pub fn start(env: sys::napi_env, wake: sys::napi_value, eventfd: i32) -> napi::Result<Parker> {
+impl Thread {
+  /// Starts it. The function is unreferenced: an idle ring never keeps the process alive.
+  fn start(env: sys::napi_env, wake: sys::napi_value, eventfd: i32) -> napi::Result<Thread> {
     let (mut name, mut function) = (null_mut(), null_mut());
     let text = c"ringcore";
     // SAFETY: I6: `env` and `wake` belong to the running call; the text is static.
@@ -70,7 +127,7 @@ impl Parker {
     check(status, "napi_create_threadsafe_function")?;
     let function = Function(function);
     let (token, stop) = (Arc::new(Token::new()), Arc::new(AtomicBool::new(false)));
-    let mut parker = Parker {
+    let mut parker = Thread {
       function,
       token: token.clone(),
       stop: stop.clone(),
@@ -98,13 +155,7 @@ impl Parker {
     Ok(parker)
   }
 
-  /// The start of a turn: from here on a signal means a new call.
-  pub fn clear_token(&self) {
-    self.token.clear();
-  }
-
-  /// Whether operations in flight keep the process alive. A flag, not a counter.
-  pub fn reference(&mut self, env: sys::napi_env, wanted: bool) {
+  fn reference(&mut self, env: sys::napi_env, wanted: bool) {
     if wanted == self.referenced {
       return;
     }
@@ -120,9 +171,9 @@ impl Parker {
     }
   }
 
-  /// I7, first half: stop flag, poke the eventfd, join, release the function. In this order the
-  /// thread never calls a released function (nodejs/node#65100).
-  pub fn stop(&mut self) {
+  /// Stop flag, poke the eventfd, join, release the function. In this order the thread never calls
+  /// a released function (nodejs/node#65100).
+  fn stop(&mut self) {
     self.stop.store(true, Ordering::SeqCst);
     signal_eventfd(self.eventfd);
     if let Some(thread) = self.thread.take() {

@@ -39,7 +39,7 @@ impl Shared {
     }
   }
 
-  /// Sets the threadsafe function's reference as H_REFERENCED asks.
+  /// Sets the parker's reference as H_REFERENCED asks.
   fn keep_alive(&self, env: sys::napi_env) {
     let wanted = self.border.borrow().as_ref().is_some_and(|border| border.get(H_REFERENCED) == 1);
     if let Some(parker) = &mut *self.parker.borrow_mut() {
@@ -47,7 +47,7 @@ impl Shared {
     }
   }
 
-  /// I7: reactor thread first, then the ring. False: memory was leaked on purpose.
+  /// I7: the parker first, then the ring. False: memory was leaked on purpose.
   fn close(&self) -> bool {
     if let Some(mut parker) = self.parker.borrow_mut().take() {
       parker.stop();
@@ -87,6 +87,8 @@ pub struct NativeOptions {
   pub max_workers: Option<Vec<u32>>,
   /// Names of operations.
   pub allow: Option<Vec<String>>,
+  /// The event loop is libuv's and may watch the eventfd itself.
+  pub poll: bool,
 }
 
 /// The same for the core. Numbers and names were checked in TypeScript.
@@ -152,6 +154,8 @@ pub struct NativeInfo {
   pub flags: Vec<String>,
   pub entries: u32,
   pub cq_entries: u32,
+  /// What waits for completions: `uv_poll` or `thread`.
+  pub parker: String,
 }
 
 #[napi]
@@ -159,6 +163,7 @@ pub struct NativeRing {
   shared: Arc<Shared>,
   flags: Vec<String>,
   entries: (u32, u32),
+  parker: &'static str,
   /// For rings that attach to this one, while it is open.
   fd: RingFd,
 }
@@ -183,6 +188,7 @@ fn make(
   wake: sys::napi_value,
   attach: Option<&NativeRing>,
 ) -> std::result::Result<Result<NativeRing>, RingError> {
+  let poll = options.poll;
   let mut options = core_options(options)?;
   if let Some(other) = attach {
     // The descriptor of a closed ring may be somebody else's by now.
@@ -198,17 +204,18 @@ fn make(
   ring.allow = options.allow;
   let mut border = Border::new(ring, eventfd)?;
   border.set_missing(missing);
-  let parker = match Parker::start(env, wake, eventfd) {
+  let parker = match Parker::start(env, wake, eventfd, poll) {
     Ok(parker) => parker,
     Err(error) => return Ok(Err(error)),
   };
+  let name = parker.name();
   let (border, parker) = (RefCell::new(Some(border)), RefCell::new(Some(parker)));
   let shared = Arc::new(Shared { border, parker });
   if let Err(error) = teardown::register(env, &shared) {
     shared.teardown();
     return Ok(Err(error));
   }
-  Ok(Ok(NativeRing { shared, flags, entries, fd }))
+  Ok(Ok(NativeRing { shared, flags, entries, parker: name, fd }))
 }
 
 fn refusal(error: &RingError) -> NativeRefusal {
@@ -399,7 +406,8 @@ impl NativeRing {
   #[napi(catch_unwind)]
   pub fn info(&self) -> NativeInfo {
     let (entries, cq_entries) = self.entries;
-    NativeInfo { flags: self.flags.clone(), entries, cq_entries }
+    let parker = self.parker.into();
+    NativeInfo { flags: self.flags.clone(), entries, cq_entries, parker }
   }
 
   /// Ends everything and waits for it (I7). The last completions are in the list, more come with
