@@ -135,18 +135,16 @@ impl Ring {
 
   /// Puts entries into the SQ in one piece.
   pub(crate) fn hand(&mut self, sqes: &[Sqe]) {
-    for sqe in sqes {
+    for (place, sqe) in (self.owed.handed..).zip(sqes) {
       if self.must_close(sqe) {
-        let queued = self.driver.queued() as u64;
-        let handed = self.owed.handed;
-        while self.owed.closes.front().is_some_and(|(place, _)| place + queued < handed) {
-          self.owed.closes.pop_front(); // Taken.
+        let taken = self.owed.handed - self.driver.untaken() as u64;
+        while self.owed.closes.front().is_some_and(|(place, _)| *place < taken) {
+          self.owed.closes.pop_front();
         }
-        self.owed.closes.push_back((handed, *sqe));
+        self.owed.closes.push_back((place, *sqe));
       }
-      self.owed.handed += 1;
     }
-    self.driver.push(sqes);
+    self.owed.handed += self.driver.push(sqes) as u64;
   }
 
   /// A close whose descriptor is nobody's but the ring's: that of a chain is the caller's as long
@@ -160,10 +158,9 @@ impl Ring {
   /// The closes that the kernel has not taken and never will: the ring has ended. Those that it has
   /// taken are its own, whatever became of them: a second close would hit another's file.
   pub(crate) fn unclosed(&mut self) -> Vec<Sqe> {
-    // A polling thread may take what is in the SQ at any moment.
-    let queued = if self.polled { 0 } else { self.driver.queued() as u64 };
+    let untaken = self.driver.end() as u64;
     let Owed { handed, closes } = std::mem::take(&mut self.owed);
-    let left = closes.into_iter().filter(|(place, _)| place + queued >= handed);
+    let left = closes.into_iter().filter(|(place, _)| place + untaken >= handed);
     let mut left: Vec<Sqe> = left.map(|(_, sqe)| sqe).collect();
     let waiting = std::mem::take(&mut self.own).into_iter();
     for sqe in waiting.chain(std::mem::take(&mut self.backlog)) {

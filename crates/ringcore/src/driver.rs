@@ -22,7 +22,8 @@ pub enum Wait {
 pub trait Driver {
   // PAIR: Driver.push
   /// Puts entries into the SQ in one piece, a chain whole. The caller has seen that there is room.
-  fn push(&mut self, sqes: &[Sqe]);
+  /// How many went there: what the kernel has no operation for goes elsewhere.
+  fn push(&mut self, sqes: &[Sqe]) -> usize;
   // PAIR: Driver.submit
   /// One io_uring_enter(2) with GETEVENTS. `Err` is the errno.
   fn submit(&mut self, wait: Wait) -> std::result::Result<usize, i32>;
@@ -40,8 +41,17 @@ pub trait Driver {
   fn room(&self) -> usize;
   /// SQ entries in all.
   fn capacity(&self) -> usize;
-  /// SQ entries that the kernel has not taken.
+  /// Entries that wait for a submit.
   fn queued(&self) -> usize;
+  /// SQ entries that the kernel has not taken yet.
+  fn untaken(&self) -> usize {
+    self.queued()
+  }
+  /// The ring has ended, and nothing is submitted any more: what does not need it is stopped. How
+  /// many SQ entries the kernel has not taken and never will.
+  fn end(&mut self) -> usize {
+    self.untaken()
+  }
   /// A thread of the kernel takes entries whenever it likes (SQPOLL). `queued` then counts what it
   /// has not been told of.
   fn polled(&self) -> bool {
@@ -95,7 +105,9 @@ pub trait Driver {
 pub(crate) struct Closed;
 
 impl Driver for Closed {
-  fn push(&mut self, _sqes: &[Sqe]) {}
+  fn push(&mut self, _sqes: &[Sqe]) -> usize {
+    0
+  }
 
   fn submit(&mut self, _wait: Wait) -> std::result::Result<usize, i32> {
     Ok(0)

@@ -7,6 +7,7 @@ use crate::cqe::Cqe;
 use crate::error::{Error, Result};
 pub use crate::eventfd::{eventfd, signal_eventfd, wait_eventfd};
 use crate::lane::{self, Lane};
+use crate::polling::{FIRST_LOOK, LAST_LOOK};
 use crate::register;
 use crate::ring::{Driver, Wait};
 use crate::setup::{blame, check, errno_of, limit_workers, refusal_of, restrict};
@@ -24,14 +25,14 @@ use std::time::Duration;
 pub struct Kernel {
   pub(crate) ring: IoUring,
   eventfd: OwnedFd,
-  flags: SetupFlags,
+  pub(crate) flags: SetupFlags,
   /// Entries since the last submit: what a polling thread has not been told of.
-  pushed: usize,
+  pub(crate) pushed: usize,
   /// The last submit was a system call.
-  entered: bool,
+  pub(crate) entered: bool,
   lane: Lane,
   /// What the lane took since a submit was told how many.
-  handed: usize,
+  pub(crate) handed: usize,
 }
 
 impl Kernel {
@@ -99,56 +100,6 @@ impl Kernel {
     opcodes.into_iter().zip(supported).filter(|(_, has)| !has).map(|(opcode, _)| opcode).collect()
   }
 
-  /// Submit for a ring with a polling thread: the tail has moved, so it sees the entries by itself.
-  /// An enter is needed only to wake it, to flush an overflow, or to wait.
-  ///
-  /// ```text
-  /// this thread                     polling thread
-  /// move the tail                   set SQ_NEED_WAKEUP
-  /// ----- full fence -----          ----- full fence -----
-  /// look at SQ_NEED_WAKEUP          look at the tail, sleep
-  /// ```
-  fn submit_polled(&mut self, wait: Wait) -> std::result::Result<usize, i32> {
-    let sq = self.ring.submission();
-    // The fence is in `need_wakeup`.
-    let (asleep, overflow) = (sq.need_wakeup(), sq.cq_overflow());
-    drop(sq);
-    self.entered = asleep || overflow || wait != Wait::No;
-    if self.entered {
-      let submitter = self.ring.submitter();
-      let mut flags = EnterFlags::empty();
-      flags.set(EnterFlags::SQ_WAKEUP, asleep);
-      flags.set(EnterFlags::GETEVENTS, overflow || wait != Wait::No);
-      let bits = flags.bits();
-      let entered = match wait {
-        // SAFETY: I1: no argument memory is passed; what the SQEs name is kept by the ring.
-        Wait::No => unsafe { submitter.enter::<libc::sigset_t>(0, 0, bits, None) },
-        // SAFETY: I1: as above.
-        Wait::Forever => unsafe { submitter.enter::<libc::sigset_t>(0, 1, bits, None) },
-        // It looks whether the thread sleeps as well.
-        Wait::For(limit) => {
-          let limit = Timespec::from(limit);
-          submitter.submit_with_args(1, &SubmitArgs::new().timespec(&limit))
-        }
-      };
-      entered.map_err(|error| errno_of(&error))?;
-    }
-    Ok(std::mem::take(&mut self.pushed) + std::mem::take(&mut self.handed))
-  }
-
-  /// A cancel finds only what the polling thread has taken. It takes all in one go; 20 ms are for a
-  /// machine with much else to do, and whatever is left is found by the next pass.
-  fn wait_until_taken(&mut self) {
-    let start = std::time::Instant::now();
-    while self.polled() && !self.ring.submission().is_empty() {
-      let _ = self.submit(Wait::No);
-      std::thread::yield_now();
-      if start.elapsed() > Duration::from_millis(20) {
-        break;
-      }
-    }
-  }
-
   fn sq_flags_pending(&mut self) -> bool {
     let sq = self.ring.submission();
     sq.taskrun() || sq.cq_overflow()
@@ -161,10 +112,11 @@ const STALE_LOOKS: u32 = 8;
 
 impl Driver for Kernel {
   // PAIR: Kernel.push
-  fn push(&mut self, sqes: &[Sqe]) {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
     // The tail moves when `sq` is dropped: a polling kernel thread sees a chain whole.
     let fd = self.ring.as_raw_fd();
     let mut sq = self.ring.submission();
+    let mut count = 0;
     for sqe in sqes {
       if self.lane.push(fd, sqe) {
         continue;
@@ -172,8 +124,10 @@ impl Driver for Kernel {
       // SAFETY: I1, I2: every address in an entry is a region, the arena or a slot's own box, kept
       // by the ring until the last CQE. Room was checked by the caller.
       unsafe { sq.push(sqe.entry()).expect("the ring checks for room") };
-      self.pushed += 1;
+      count += 1;
     }
+    self.pushed += count;
+    count
   }
 
   // PAIR: Kernel.submit
@@ -246,8 +200,10 @@ impl Driver for Kernel {
     fence(Ordering::SeqCst);
     // On other machines than x86 nothing orders the kernel's set of TASKRUN before its look at the
     // flag; one more enter does. Without TASKRUN_FLAG an enter is the only way to look as well.
+    // Without DEFER_TASKRUN (before 6.1) other threads of the kernel post completions, and 5.19 and
+    // 6.0 have no fence between that and the look: an enter takes longer than such a store.
     // A polling thread has no task work of ours, and has its fence before it looks for waiters.
-    let blind = !cfg!(target_arch = "x86_64") || !self.flags.taskrun_flag;
+    let blind = !cfg!(target_arch = "x86_64") || !self.flags.defer_taskrun;
     if blind && !self.polled() {
       let _ = self.submit(Wait::No);
     }
@@ -281,11 +237,26 @@ impl Driver for Kernel {
   }
 
   fn queued(&self) -> usize {
-    if self.polled() {
-      return self.pushed + self.lane.waiting();
-    }
+    let pushed = if self.polled() { self.pushed } else { self.untaken() };
+    pushed + self.lane.waiting()
+  }
+
+  fn untaken(&self) -> usize {
     // SAFETY: I6: as in `room`.
-    unsafe { self.ring.submission_shared() }.len() + self.lane.waiting()
+    unsafe { self.ring.submission_shared() }.len()
+  }
+
+  fn end(&mut self) -> usize {
+    self.lane.cancel_all();
+    let gone = self.wait_until_taken(LAST_LOOK);
+    // A polling thread that is there may take the rest at any moment: a close that is not made is a
+    // descriptor lost, one that is made twice hits another's file.
+    let never = gone || !self.polled();
+    if never {
+      self.untaken()
+    } else {
+      0
+    }
   }
 
   fn pending(&mut self) -> bool {
@@ -319,7 +290,7 @@ impl Driver for Kernel {
   }
 
   fn cancel_all(&mut self) -> bool {
-    self.wait_until_taken();
+    self.wait_until_taken(FIRST_LOOK);
     self.lane.cancel_all();
     // One pass without waiting: what can be cancelled is; what runs in io-wq ends by itself (I7).
     // ENOENT: nothing was left; ETIME: something runs. Both are fine, the CQEs tell.

@@ -39,9 +39,15 @@ pub(crate) const fn serves(opcode: u32) -> bool {
 /// Where a completion goes: a descriptor of its own, so that the number of a ring that was closed
 /// is never that of another file while a job has it.
 struct Target {
-  ring: OwnedFd,
-  /// The ring is closed: nobody reads its completions any more.
-  closed: AtomicBool,
+  /// `None`: the ring is closed, nobody reads its completions any more. The kernel keeps a ring as
+  /// long as somebody has a descriptor of it. Locked while a message is sent.
+  ring: Mutex<Option<OwnedFd>>,
+}
+
+impl Target {
+  fn ring(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+    self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+  }
 }
 
 /// One operation.
@@ -120,7 +126,7 @@ impl Lane {
     // close-on-exec as well.
     let copied = unsafe { BorrowedFd::borrow_raw(ring) }.try_clone_to_owned();
     let ring = copied.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
-    let target = Arc::new(Target { ring, closed: AtomicBool::new(false) });
+    let target = Arc::new(Target { ring: Mutex::new(Some(ring)) });
     Ok(self.target.insert(target).clone())
   }
 
@@ -214,7 +220,7 @@ impl Drop for Lane {
   fn drop(&mut self) {
     self.cancel_all();
     if let Some(target) = &self.target {
-      target.closed.store(true, Ordering::Relaxed);
+      target.ring().take();
     }
   }
 }
@@ -286,26 +292,24 @@ fn next() -> Option<Arc<Job>> {
   }
 }
 
+/// What a message may have to be tried again for.
+const SHORT: [i32; 3] = [libc::EAGAIN, libc::ENOMEM, libc::EOVERFLOW];
+
 /// A thread's own ring, which only sends.
 struct Poster(IoUring);
 
 impl Poster {
   /// Puts the completion into the job's ring.
   fn post(&mut self, job: &Job, res: i32) {
-    let sqe = Sqe {
-      opcode: IORING_OP_MSG_RING as u8,
-      fd: job.target.ring.as_raw_fd(),
-      len: res as u32,
-      off: job.user_data,
-      ..Sqe::default()
-    };
-    while !job.target.closed.load(Ordering::Relaxed) {
-      match -self.send(&sqe) {
-        // The kernel is short of memory, or the other ring cannot take it right now.
-        libc::EAGAIN | libc::ENOMEM | libc::EOVERFLOW => pause(),
-        // Done, or EOWNERDEAD: its thread is gone, and with it whoever would wait.
-        _ => return,
-      }
+    let (res, off) = (res as u32, job.user_data);
+    let message =
+      |fd| Sqe { opcode: IORING_OP_MSG_RING as u8, fd, len: res, off, ..Sqe::default() };
+    // The lock is not held in the pauses: who closes the ring waits for one message at most.
+    let mut send = || job.target.ring().as_ref().map(|ring| self.send(&message(ring.as_raw_fd())));
+    // The kernel is short of memory, or the other ring cannot take it right now. All else is done,
+    // or EOWNERDEAD: its thread is gone, and with it whoever would wait.
+    while send().is_some_and(|sent| SHORT.contains(&-sent)) {
+      pause();
     }
   }
 

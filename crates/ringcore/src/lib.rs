@@ -31,6 +31,7 @@ mod lane;
 pub mod mock;
 pub mod op;
 pub mod ops;
+mod polling;
 pub mod probe;
 pub mod reactor;
 mod register;

@@ -102,10 +102,11 @@ impl Mock {
 
 impl Driver for Mock {
   // PAIR: Mock.push
-  fn push(&mut self, sqes: &[Sqe]) {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
     let mut world = self.world.borrow_mut();
     assert!(world.sq.len() + sqes.len() <= world.sq_entries, "pushed into a full SQ");
     world.sq.extend(sqes);
+    sqes.len()
   }
 
   // PAIR: Mock.submit

@@ -53,7 +53,7 @@ struct Short {
 }
 
 impl Driver for Short {
-  fn push(&mut self, sqes: &[Sqe]) {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
     let mut seen = self.seen.borrow_mut();
     let mut sqes = sqes.to_vec();
     for sqe in &mut sqes {
@@ -77,7 +77,7 @@ impl Driver for Short {
         _ => {}
       }
     }
-    self.kernel.push(&sqes);
+    self.kernel.push(&sqes)
   }
 
   fn submit(&mut self, wait: Wait) -> Result<usize, i32> {

@@ -122,8 +122,9 @@ impl Seen {
 struct Looking(Rc<RefCell<Seen>>, Vec<Sqe>);
 
 impl Driver for Looking {
-  fn push(&mut self, sqes: &[Sqe]) {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
     self.1.extend(sqes);
+    sqes.len()
   }
 
   fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {

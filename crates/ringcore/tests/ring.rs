@@ -46,9 +46,10 @@ struct Scripted {
 }
 
 impl Driver for Scripted {
-  fn push(&mut self, sqes: &[Sqe]) {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
     assert!(self.room() >= sqes.len(), "pushed into a full SQ");
     self.script.borrow_mut().sq.extend(sqes);
+    sqes.len()
   }
 
   fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {

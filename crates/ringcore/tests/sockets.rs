@@ -419,9 +419,10 @@ struct Script {
 struct Scripted(Rc<RefCell<Script>>);
 
 impl Driver for Scripted {
-  fn push(&mut self, sqes: &[Sqe]) {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
     let user_data = sqes.iter().map(|sqe| sqe.user_data);
     self.0.borrow_mut().taken.extend(user_data);
+    sqes.len()
   }
 
   fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {

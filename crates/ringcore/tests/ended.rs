@@ -1,0 +1,275 @@
+// PAIR: only-rust ended.rs -- TypeScript cannot make an enter of the kernel's ring fail
+//! Rings that have ended without their kernel's word: what the ring owes is done, what it started
+//! elsewhere is stopped.
+
+mod support;
+
+use ringcore::cqe::Cqe;
+use ringcore::kernel::Kernel;
+use ringcore::ring::{close_now, Driver, Entry, Event, Input, Patch, Ring, Wait};
+use ringcore::slot::{Held, Owner};
+use ringcore::sqe::*;
+use ringcore::{op, Options, Sqpoll};
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+use support::{alone, folder, many, polled, runtime, threads, until, Folder};
+
+/// The kernel, until an enter is to fail.
+struct Failing {
+  kernel: Kernel,
+  errno: Rc<Cell<i32>>,
+}
+
+impl Driver for Failing {
+  fn push(&mut self, sqes: &[Sqe]) -> usize {
+    self.kernel.push(sqes)
+  }
+
+  fn submit(&mut self, wait: Wait) -> Result<usize, i32> {
+    match self.errno.get() {
+      0 => self.kernel.submit(wait),
+      errno => Err(errno),
+    }
+  }
+
+  fn reap(&mut self, out: &mut [Cqe]) -> usize {
+    self.kernel.reap(out)
+  }
+
+  fn park(&mut self) -> bool {
+    self.kernel.park()
+  }
+
+  fn unpark(&mut self) {
+    self.kernel.unpark();
+  }
+
+  fn room(&self) -> usize {
+    self.kernel.room()
+  }
+
+  fn capacity(&self) -> usize {
+    self.kernel.capacity()
+  }
+
+  fn queued(&self) -> usize {
+    self.kernel.queued()
+  }
+
+  fn untaken(&self) -> usize {
+    self.kernel.untaken()
+  }
+
+  fn end(&mut self) -> usize {
+    self.kernel.end()
+  }
+
+  fn polled(&self) -> bool {
+    self.kernel.polled()
+  }
+
+  fn pending(&mut self) -> bool {
+    self.kernel.pending()
+  }
+
+  fn overflowed(&self) -> bool {
+    self.kernel.overflowed()
+  }
+
+  fn cancel_all(&mut self) -> bool {
+    self.kernel.cancel_all()
+  }
+}
+
+fn failing(options: &Options) -> (Ring, Rc<Cell<i32>>) {
+  let errno = Rc::new(Cell::new(0));
+  let driver = Failing { kernel: Kernel::open(options).unwrap(), errno: errno.clone() };
+  (Ring::new(Box::new(driver), usize::MAX).unwrap(), errno)
+}
+
+fn entry(opcode: u32) -> Sqe {
+  Sqe { opcode: opcode as u8, fd: -1, ..Sqe::default() }
+}
+
+fn push(ring: &mut Ring, sqe: Sqe, input: Option<Input>, ticket: u32) {
+  ring.push(Entry { sqe, input, held: Held::Nothing, owner: Owner::Ticket(ticket) });
+}
+
+fn push_close(ring: &mut Ring, fd: i32, ticket: u32) {
+  push(ring, Sqe { fd, ..entry(IORING_OP_CLOSE) }, None, ticket);
+}
+
+fn push_copy(ring: &mut Ring, from: &Path, to: &Path, ticket: u32) {
+  let path = |path: &Path| [path.as_os_str().as_encoded_bytes(), b"\0"].concat();
+  let (from, to) = (path(from), path(to));
+  let patches = [Patch::Addr(0), Patch::Off(from.len() as u32)];
+  let input = Input::new([from, to].concat(), patches);
+  push(ring, entry(LANE_OP_COPY_FILE), Some(input), ticket);
+}
+
+/// A descriptor of a file that no other part of the process opens.
+fn descriptor(place: &Folder, name: &str) -> (i32, PathBuf) {
+  let path = place.0.join(name);
+  (File::create(&path).unwrap().into_raw_fd(), path)
+}
+
+fn is_open(fd: i32, path: &Path) -> bool {
+  fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|found| found == path)
+}
+
+/// Descriptors of rings in this process.
+fn rings() -> Vec<i32> {
+  let all = fs::read_dir("/proc/self/fd").expect("/proc").flatten();
+  let ring =
+    |path: PathBuf| fs::read_link(&path).is_ok_and(|to| to.ends_with("anon_inode:[io_uring]"));
+  let rings = all.filter(|entry| ring(entry.path()));
+  rings.map(|entry| entry.file_name().to_string_lossy().parse().expect("a number")).collect()
+}
+
+/// Takes the ring's number away from it: every enter fails, as on a ring that is broken.
+#[allow(unsafe_code)]
+fn break_ring(before: &[i32]) {
+  let made: Vec<i32> = rings().into_iter().filter(|fd| !before.contains(fd)).collect();
+  let [fd] = made[..] else { panic!("one ring was made: {made:?}") };
+  let null = File::open("/dev/null").unwrap();
+  // SAFETY: I3: the number stays the ring's, which closes it at its end.
+  assert_eq!(unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) }, fd);
+}
+
+/// A file that takes seconds to copy and none to make: its blocks are there, never written.
+fn endless(place: &Folder) -> PathBuf {
+  let path = place.0.join("endless");
+  let file = File::create(&path).unwrap();
+  runtime().run(op::fallocate(file.as_raw_fd(), 0, 0, 6 << 30)).unwrap();
+  path
+}
+
+fn results(ring: &mut Ring) -> Vec<(u32, i32)> {
+  let mut events: Vec<Event> = Vec::new();
+  ring.reap(&mut events, 1000);
+  let ticket = |event: &Event| match event.owner {
+    Owner::Ticket(ticket) => ticket,
+    Owner::Future => panic!("only tickets here"),
+  };
+  let mut results: Vec<_> = events.iter().map(|event| (ticket(event), event.res)).collect();
+  results.sort_unstable();
+  results
+}
+
+#[test]
+fn a_close_that_the_polling_thread_has_not_taken_happens_once_when_the_ring_ends() {
+  let _alone = alone();
+  let place = folder();
+  for round in 0..many(10) {
+    // Asleep, or about to be.
+    let sqpoll = Some(Sqpoll { idle_ms: 1, cpu: None });
+    let (mut ring, errno) = failing(&Options { sqpoll, ..polled(8, 0) });
+    std::thread::sleep(Duration::from_millis(round as u64 % 3 * 20));
+    let [mine, own, late] = ["mine", "own", "late"].map(|name| descriptor(&place, name));
+    push_close(&mut ring, mine.0, 1);
+    errno.set(libc::EBADR);
+    ring.close_fd(own.0);
+    ring.submit(Wait::No);
+    assert_eq!(ring.fatal(), Some(libc::EBADR));
+    until("the polling thread closes them", || {
+      !is_open(mine.0, &mine.1) && !is_open(own.0, &own.1)
+    });
+    ring.close_fd(late.0);
+    assert!(!is_open(late.0, &late.1));
+    // Nothing closes their numbers again.
+    let again: Vec<_> = ["a", "b", "c"].iter().map(|name| descriptor(&place, name)).collect();
+    ring.close(Duration::ZERO, &mut Vec::new());
+    drop(ring);
+    until("the polling thread ends", || support::pollers().is_empty());
+    for (fd, path) in &again {
+      assert!(is_open(*fd, path), "{fd} was closed twice");
+      close_now(*fd);
+    }
+  }
+}
+
+#[test]
+fn closes_before_and_behind_the_lanes_entries_happen_when_the_ring_ends() {
+  let _alone = alone();
+  let place = folder();
+  let from = place.0.join("from");
+  fs::write(&from, b"text").unwrap();
+  for copies in [1, 3] {
+    let before = rings();
+    let kernel = Kernel::open(&Options { entries: 8, ..Options::default() }).unwrap();
+    let mut ring = Ring::new(Box::new(kernel), usize::MAX).unwrap();
+    let [taken, mine, behind] = ["taken", "mine", "behind"].map(|name| descriptor(&place, name));
+    push_close(&mut ring, taken.0, 0);
+    ring.submit(Wait::No);
+    assert_eq!(results(&mut ring), [(0, 0)]);
+    assert!(!is_open(taken.0, &taken.1));
+    let again = descriptor(&place, "again");
+    assert_eq!(again.0, taken.0, "the number is another file's now");
+    break_ring(&before);
+    push_close(&mut ring, mine.0, 1);
+    for i in 0..copies {
+      push_copy(&mut ring, &from, &place.0.join(format!("to{i}")), 10 + i);
+    }
+    push_close(&mut ring, behind.0, 2);
+    ring.submit(Wait::No);
+    assert!(ring.fatal().is_some());
+    assert!(!is_open(mine.0, &mine.1), "it was in the SQ, the lane's entries were not");
+    assert!(!is_open(behind.0, &behind.1));
+    assert!(is_open(again.0, &again.1), "what the kernel has closed is not closed again");
+    assert!(results(&mut ring).starts_with(&[(1, 0), (2, 0)]));
+    close_now(again.0);
+    ring.close(Duration::ZERO, &mut Vec::new());
+  }
+  until("threads without work end", || threads("ringcore-lane").is_empty());
+}
+
+#[test]
+fn a_ring_that_has_ended_stops_its_copies() {
+  let _alone = alone();
+  let place = folder();
+  let endless = endless(&place);
+  let before = rings();
+  let kernel = Kernel::open(&Options::default()).unwrap();
+  let mut ring = Ring::new(Box::new(kernel), usize::MAX).unwrap();
+  let to: Vec<PathBuf> = (0..4).map(|i| place.0.join(format!("to{i}"))).collect();
+  // The lane's threads have rings as well.
+  break_ring(&before);
+  for (i, to) in to.iter().enumerate() {
+    push_copy(&mut ring, &endless, to, i as u32);
+  }
+  push(&mut ring, entry(IORING_OP_NOP), None, 4);
+  ring.submit(Wait::No);
+  let fatal = ring.fatal().expect("the enter has failed");
+  assert_eq!(results(&mut ring), (0..5).map(|i| (i, -fatal)).collect::<Vec<_>>());
+  // The ring is still there.
+  until("threads without work end", || threads("ringcore-lane").is_empty());
+  assert!(to.iter().all(|to| !to.exists()), "what they have written is removed");
+  ring.close(Duration::ZERO, &mut Vec::new());
+}
+
+#[test]
+fn nothing_keeps_a_closed_ring_while_its_copies_end() {
+  let _alone = alone();
+  let place = folder();
+  let endless = endless(&place);
+  for _ in 0..many(20) {
+    let kernel = Kernel::open(&Options::default()).unwrap();
+    let mut ring = Ring::new(Box::new(kernel), usize::MAX).unwrap();
+    let to: Vec<PathBuf> = (0..2).map(|i| place.0.join(format!("to{i}"))).collect();
+    for (i, to) in to.iter().enumerate() {
+      push_copy(&mut ring, &endless, to, i as u32);
+    }
+    ring.submit(Wait::No);
+    until("both are copied", || to.iter().all(|to| fs::metadata(to).is_ok_and(|to| to.len() > 0)));
+    // No time is left to wait for them: their pieces end later.
+    let before = rings().len();
+    assert!(!ring.close(Duration::ZERO, &mut Vec::new()));
+    assert_eq!(rings().len(), before - 2, "the ring's descriptor and the lane's own of it");
+    until("they are removed", || to.iter().all(|to| !to.exists()));
+  }
+  until("threads without work end", || threads("ringcore-lane").is_empty());
+}
