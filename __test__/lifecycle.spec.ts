@@ -294,6 +294,16 @@ test.serial('process.exit with everything in flight ends with its code', async (
   endsWith(t, await child('main.mjs', ['exitInTurn'], { limit: 20_000 }), 7, /^$/);
 });
 
+test.serial('process.exit finishes the copies that have begun, as Node does', async (t) => {
+  for (const by of ['node', 'ring']) {
+    const root = mkdtempSync(join(tmpdir(), 'ringcore-'));
+    t.teardown(() => rmSync(root, { recursive: true }));
+    endsWith(t, await child('exit-copies.mjs', [by, root]), 5, /^$/);
+    const sizes = readdirSync(root).map((name) => statSync(join(root, name)).size);
+    t.deepEqual(sizes, Array(9).fill(64 << 20), by);
+  }
+});
+
 const IMMEDIATES = { bun: 'immediates run on after an uncaught error, oven-sh/bun#38522' };
 except(IMMEDIATES)('an uncaught error with everything in flight ends with 1', async (t) => {
   endsWith(t, await child('main.mjs', ['uncaught'], { limit: 20_000 }), 1, /thrown on purpose/);

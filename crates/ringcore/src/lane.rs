@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::ffi::{c_char, CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ use std::time::Duration;
 const THREADS: usize = 2;
 /// How long a thread stays without work.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long exit(3) waits for what was handed over.
+const EXIT_BOUND: Duration = Duration::from_secs(10);
 
 /// Whether an opcode is the lane's: the kernel has never heard of it.
 pub(crate) const fn serves(opcode: u32) -> bool {
@@ -78,6 +80,10 @@ struct Pool {
 static POOL: Mutex<Pool> =
   Mutex::new(Pool { queue: VecDeque::new(), running: Vec::new(), threads: 0, idle: 0 });
 static WORK: Condvar = Condvar::new();
+/// Something has ended.
+static ENDED: Condvar = Condvar::new();
+/// The process whose exit(3) waits; not a child that it forked, which has no thread of the lane.
+static EXITS: AtomicI32 = AtomicI32::new(0);
 
 fn pool() -> MutexGuard<'static, Pool> {
   POOL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -225,8 +231,23 @@ impl Drop for Lane {
   }
 }
 
+/// exit(3) ends threads wherever they are. Node's own finish what they have; so do these.
+extern "C" fn at_exit() {
+  // SAFETY: I6: no argument, no failure.
+  if unsafe { libc::getpid() } == EXITS.load(Ordering::Relaxed) {
+    let busy = |pool: &mut Pool| !pool.queue.is_empty() || !pool.running.is_empty();
+    drop(ENDED.wait_timeout_while(pool(), EXIT_BOUND, busy));
+  }
+}
+
 /// One thread more. False: none can be had, or no ring for it.
 fn start(pool: &mut Pool) -> bool {
+  // SAFETY: I6: no argument, no failure.
+  let process = unsafe { libc::getpid() };
+  if EXITS.swap(process, Ordering::Relaxed) != process {
+    // SAFETY: I6: the function is there as long as this library is, and is called once.
+    unsafe { libc::atexit(at_exit) };
+  }
   let Ok(ring) = IoUring::builder().dontfork().build(2) else {
     return false;
   };
@@ -269,6 +290,7 @@ fn work(mut poster: Poster) {
     };
     // First: a cancel that comes now finds nothing, as with one that the kernel has completed.
     pool().running.retain(|running| !Arc::ptr_eq(running, &job));
+    ENDED.notify_all();
     poster.post(&job, res);
   }
 }
