@@ -15,6 +15,8 @@ const PIECE: u64 = 1 << 20;
 const BUFFER: usize = 64 << 10;
 /// statfs(2): shares of Windows, whose fchmod may always fail.
 const CIFS: u32 = 0xff53_4d42;
+/// The same: what is new has few blocks here, and SEEK_DATA has called it a hole (before 2.2.2).
+const ZFS: u32 = 0x2fc1_2fc1;
 
 type Result<T> = std::result::Result<T, i32>;
 
@@ -111,7 +113,8 @@ impl Copying<'_> {
     }
     // Pipes and devices have no length: as with node nothing of them is copied.
     let regular = kind(&self.found) == libc::S_IFREG;
-    let sparse = (self.found.st_blocks as u64).saturating_mul(512) < size;
+    let sparse = (self.found.st_blocks as u64).saturating_mul(512) < size
+      && file_system(&self.source) != Some(ZFS);
     let end = match (regular, sparse) {
       (false, _) => 0,
       (true, true) => self.islands()?,
@@ -147,16 +150,7 @@ impl Copying<'_> {
     // SAFETY: I3: an open descriptor of ours.
     match checked(unsafe { libc::fchmod(target, self.found.st_mode & 0o7777) } as i64) {
       Err(libc::EPERM) => {
-        let mut system = std::mem::MaybeUninit::<libc::statfs>::zeroed();
-        // SAFETY: I1: the kernel fills a struct of this function's own during the call.
-        let told = unsafe { libc::fstatfs(target, system.as_mut_ptr()) } == 0;
-        // SAFETY: I1: zeroed, and every bit pattern is a statfs.
-        let cifs = unsafe { system.assume_init() }.f_type as u32 == CIFS;
-        if told && cifs {
-          Ok(())
-        } else {
-          Err(libc::EPERM)
-        }
+        (file_system(&self.target) == Some(CIFS)).then_some(()).ok_or(libc::EPERM)
       }
       result => result.map(drop),
     }
@@ -374,6 +368,15 @@ fn stat(fd: &OwnedFd) -> Result<libc::stat> {
   checked(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) } as i64)?;
   // SAFETY: I1: filled, or zero, and every bit pattern is a stat.
   Ok(unsafe { stat.assume_init() })
+}
+
+/// statfs(2)'s magic number. `None`: it does not tell.
+fn file_system(fd: &OwnedFd) -> Option<u32> {
+  let mut system = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+  // SAFETY: I1: the kernel fills a struct of this function's own during the call.
+  let told = unsafe { libc::fstatfs(fd.as_raw_fd(), system.as_mut_ptr()) } == 0;
+  // SAFETY: I1: zeroed, and every bit pattern is a statfs.
+  told.then(|| unsafe { system.assume_init() }.f_type as u32)
 }
 
 fn seek(fd: &OwnedFd, at: u64, whence: i32) -> Result<u64> {
