@@ -132,7 +132,10 @@ const scenarios = {
     op.timeout(300).then(() => say('settled'), nothing);
     await op.nop();
     rt.unref();
+    // Only this keeps the process, should the operation take an iteration of the event loop.
+    const kept = setTimeout(nothing, 10_000);
     await op.nop();
+    clearTimeout(kept);
     rt.ref();
   },
   async refTwiceUnrefOnce() {

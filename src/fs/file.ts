@@ -86,7 +86,7 @@ export class File {
   // PAIR: File.fromFd
   /**
    * Takes a descriptor over. One that is non-blocking is waited for by polling; its flags stay as
-   * they are.
+   * they are. Not one that a worker's node:fs has opened, see I3 in docs/safety.md.
    */
   static fromFd(fd: number): File {
     return files.fromFd(fd);
