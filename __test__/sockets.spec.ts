@@ -215,6 +215,34 @@ test('a send without copies ends when the network has done with the bytes', asyn
   t.is(regions.held, 0);
 });
 
+test('a send without copies that is abandoned keeps its memory until its notification', async (t) => {
+  const rt = await runtime(t);
+  const { regions } = rt.executor.reactor.ring;
+  const [client, server] = await connection(t, rt, LOOPBACK);
+  // Until nothing more fits, or hardly anything: what is sent from here on waits.
+  const fill = () => rt.op.send(client, Buffer.alloc(1 << 20), MSG_DONTWAIT);
+  while ((await fill().catch(() => 0)) > 0);
+  for (let round = 0; round < many(6); round++) {
+    const controllers = Array.from({ length: 8 }, () => new AbortController());
+    const sends = controllers.map(({ signal }) => {
+      const sending = rt.op.sendZc(client, Buffer.alloc(4096), 0, { signal });
+      return sending.then(Number, (error: unknown) => (error as NodeJS.ErrnoException).code);
+    });
+    for (let i = 0; i < round % 3; i++) await immediate();
+    for (const controller of controllers) controller.abort();
+    // Those that the network has taken in part end when the other side reads.
+    const rest = Buffer.alloc(1 << 20);
+    const read = () => rt.op.recv(server, rest, MSG_DONTWAIT).catch(() => 0);
+    while (rt.stats().inFlight > 0 || (await read()) > 0) await read();
+    for (const end of await Promise.all(sends)) {
+      t.true(end === 'ABORT_ERR' || (end as number) > 0, String(end));
+    }
+    t.is(regions.held, 0);
+    while ((await fill().catch(() => 0)) > 0);
+  }
+  t.is(rt.stats().stale, 0);
+});
+
 test('a connect and a send in one chain', async (t) => {
   const rt = await runtime(t);
   const [listening, where] = await listener(t, rt);

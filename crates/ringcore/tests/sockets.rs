@@ -298,6 +298,40 @@ fn a_send_without_copies_ends_when_the_network_has_done_with_the_bytes() {
 }
 
 #[test]
+fn a_send_without_copies_that_is_abandoned_keeps_its_memory_until_its_notification() {
+  let _alone = alone();
+  let rt = runtime();
+  let (client, server) = rt.run(tcp());
+  // Until nothing more fits, or hardly anything: what is sent from here on waits.
+  let fill = || {
+    let more = || rt.run(op::send(client, vec![0; 1 << 20], libc::MSG_DONTWAIT)).0;
+    while more().is_ok() {}
+  };
+  fill();
+  for round in 0..many(6) {
+    let freed = Rc::new(Cell::new(0));
+    let bytes = || Watched(vec![0; 4096], freed.clone());
+    let sends: Vec<_> = (0..8).map(|_| op::send_zc(client, bytes(), 0)).collect();
+    rt.run(async move {
+      let mut started = Vec::new();
+      for send in sends {
+        started.push(start(send).await);
+      }
+      turns(round % 3).await;
+    });
+    // Those that the network has taken in part end when the other side reads.
+    let read = || rt.run(op::recv(server, vec![0; 1 << 20], libc::MSG_DONTWAIT)).0;
+    while rt.in_flight() > 0 || read().is_ok() {
+      let _ = read();
+    }
+    assert_eq!(freed.get(), 8);
+    fill();
+  }
+  assert_eq!(rt.stats().stale, 0);
+  rt.run(async move { close(&[client, server]).await });
+}
+
+#[test]
 fn a_connect_and_a_send_in_one_chain() {
   let _alone = alone();
   let rt = runtime();
