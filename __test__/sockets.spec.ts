@@ -280,7 +280,7 @@ test.serial('abandoned operations on sockets leave no descriptor', async (t) => 
       return undefined;
     });
   };
-  for (let i = 0; i < many(200); i++) {
+  for (let i = 0; i < many(500); i++) {
     const made = await abandon((signal) => rt.op.socket(AF_UNIX, SOCK_STREAM, 0, { signal }));
     if (made !== undefined) closeSync(made);
     const accepted = await abandon((signal) => rt.op.accept(listening, { signal }));

@@ -358,7 +358,7 @@ fn abandoned_operations_on_sockets_leave_no_descriptor() {
   let _alone = alone();
   let before = descriptors();
   let rt = runtime();
-  for round in 0..many(200) {
+  for round in 0..many(500) {
     rt.run(async move {
       let (listening, where_) = listener().await;
       let client = op::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0).await.unwrap();
