@@ -215,7 +215,7 @@ test('a send without copies ends when the network has done with the bytes', asyn
   t.is(regions.held, 0);
 });
 
-test('a send without copies that is abandoned keeps its memory until its notification', async (t) => {
+test('an abandoned send without copies keeps its memory until its notification', async (t) => {
   const rt = await runtime(t);
   const { regions } = rt.executor.reactor.ring;
   const [client, server] = await connection(t, rt, LOOPBACK);

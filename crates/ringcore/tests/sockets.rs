@@ -298,7 +298,7 @@ fn a_send_without_copies_ends_when_the_network_has_done_with_the_bytes() {
 }
 
 #[test]
-fn a_send_without_copies_that_is_abandoned_keeps_its_memory_until_its_notification() {
+fn an_abandoned_send_without_copies_keeps_its_memory_until_its_notification() {
   let _alone = alone();
   let rt = runtime();
   let (client, server) = rt.run(tcp());
