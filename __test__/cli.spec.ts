@@ -178,8 +178,6 @@ test('without descriptors left doctor names nofile', async (t) => {
       import { createRequire } from 'node:module';
       import { probe } from '${here}';
       createRequire('${here}')('../package.json');
-      await import('${new URL('doctor.js', here)}');
-      await import('${new URL('main.js', here)}');
       probe();
       const taken = [];
       try {

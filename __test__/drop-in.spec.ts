@@ -262,7 +262,7 @@ test.serial("where Node's virtual file system is on, node:fs serves every call",
       module.syncBuiltinESMExports();
     }
     const fs = await import('${new URL('node/fs-promises.js', dist)}');
-    const { existing } = await import('${new URL('runtime.js', dist)}');
+    const { existing } = await import('${new URL('internals.js', dist)}');
     const { size } = await fs.stat(import.meta.filename ?? process.argv[1]);
     console.log(JSON.stringify({ size: size > 0, ring: existing() !== null }));`,
   );

@@ -5,7 +5,6 @@
 //   IPv6   family 2 | port 2, big-endian | flow 4, big-endian | address 16 | scope id 4
 //   unix   family 2 | path, NUL          abstract: NUL, name          unnamed: nothing
 
-import { isIPv4, isIPv6 } from 'node:net';
 import { checkInteger, rangeError, typeError, valueError } from './error.ts';
 
 /** An address of the internet; the shape is that of `server.address()` of node:net. */
@@ -59,6 +58,7 @@ export function encode(address: AddressLike): Uint8Array {
     throw typeError('address.address', 'of type string', address.address);
   }
   const port = checkInteger('address.port', address.port, 0, 0xffff);
+  const { isIPv4, isIPv6 } = process.getBuiltinModule('node:net');
   if (isIPv4(address.address)) {
     checkFamily(address.family, 'IPv4');
     const bytes = new Uint8Array(16);

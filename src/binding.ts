@@ -4,8 +4,9 @@
 // I9: importing ringcore opens nothing, on any system. The module is loaded at the first use of a
 // ring, inside try, synchronously, and what went wrong is kept as the reason.
 
-import { createRequire } from 'node:module';
 import { RingcoreError, UnavailableError } from './error.ts';
+
+const { createRequire } = process.getBuiltinModule('node:module');
 
 type Native = typeof import('../index.d.ts');
 

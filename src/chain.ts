@@ -8,12 +8,12 @@
 // name the same bytes share one region, which is copied out then.
 
 import { AbortError, rangeError, TimeoutError, typeError } from './error.ts';
-import { type Context, misuse, Outcome, type Poll } from './future.ts';
+import { type Context, late, misuse, Outcome, type Poll } from './future.ts';
 import { Op } from './op.ts';
 import { TimeoutOp } from './ops/basic.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
-import { current, type Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 import { checkBytes, share } from './share.ts';
 import { IORING_OP_LINK_TIMEOUT, IOSQE_IO_LINK } from './sqe.ts';
 
@@ -111,7 +111,7 @@ abstract class Group<T> extends Outcome<T> {
   }
 
   override begin(): void {
-    if (this.left < 0) this.start(this.runtime ?? current());
+    if (this.left < 0) this.start(this.runtime ?? late.current());
   }
 
   private start(runtime: Runtime): void {
@@ -257,7 +257,7 @@ export class Chain<T extends readonly Linkable<unknown>[]> extends Group<LinkedV
     }
     this.parts = parts;
     const length = parts.reduce((sum, part) => sum + (part instanceof Op ? 1 : 2), 0);
-    const longest = (runtime ?? current()).entries;
+    const longest = (runtime ?? late.current()).entries;
     if (length > longest) {
       throw rangeError('operations', `<= ${longest} entries, the size of the ring`, length);
     }

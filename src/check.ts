@@ -2,7 +2,6 @@
 //
 // Arguments of operations: the typed error at the call, in Node's words, before anything happens.
 
-import { fileURLToPath } from 'node:url';
 import { gone } from './buffer.ts';
 import { checkInteger, DetachedError, rangeError, typeError, valueError } from './error.ts';
 import type { OpOptions, TransferOptions } from './op.ts';
@@ -66,7 +65,8 @@ export function checkMs(ms: unknown): number {
 }
 
 export function checkPath(path: unknown, argument = 'path'): string | Uint8Array {
-  const name = path instanceof URL ? fileURLToPath(path) : path;
+  const name =
+    path instanceof URL ? process.getBuiltinModule('node:url').fileURLToPath(path) : path;
   if (typeof name === 'string') {
     if (name.includes('\0')) throw valueError(argument, NO_NUL, name);
     return name;

@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { UnavailableError } from './error.ts';
+import { Runtime } from './index.ts';
 import { type Probe, probe, type Wake } from './probe.ts';
-import { Runtime } from './runtime.ts';
 import { OPS } from './table.ts';
 
 /** What `ringcore doctor --json` prints: every key of `probe()`, and what is around it. */

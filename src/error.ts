@@ -1,7 +1,6 @@
 // Errors: Node's shape, codes of our own with the prefix ERR_RINGCORE_.
 // Pair: crates/ringcore/src/error.rs
 
-import { getSystemErrorMap } from 'node:util';
 import type { Address } from './address.ts';
 import { OPS, type OpInfo } from './table.ts';
 
@@ -50,7 +49,7 @@ export function errnoError(
   path?: string,
   dest?: string,
 ): SystemError {
-  const known = getSystemErrorMap().get(-errno);
+  const known = process.getBuiltinModule('node:util').getSystemErrorMap().get(-errno);
   const [code, text] = known ?? OTHER_ERRNOS.get(errno) ?? ['UNKNOWN', `unknown error ${errno}`];
   const to = dest === undefined ? '' : ` -> '${dest}'`;
   const about = path === undefined ? '' : ` '${path}'${to}`;

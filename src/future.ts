@@ -67,9 +67,17 @@ export const WAITS: unique symbol = Symbol('ringcore.WAITS');
 const YIELD: IteratorYieldResult<unknown> = { done: false, value: WAITS };
 const DONE: IteratorReturnResult<unknown> = { done: true, value: undefined };
 
-/** Set by runtime.ts: how a future that nobody polls gets a task of its own. */
-export const late: { drive: (future: Future<unknown>) => JoinHandle<unknown> } = {
+/** Set by runtime.ts, for what stands below it: dependencies point one way. */
+export const late: {
+  /** How a future that nobody polls gets a task of its own. */
+  drive: (future: Future<unknown>) => JoinHandle<unknown>;
+  /** The thread's default runtime. */
+  current: () => Runtime;
+} = {
   drive: () => {
+    throw misuse('runtime.ts is not loaded');
+  },
+  current: () => {
     throw misuse('runtime.ts is not loaded');
   },
 };

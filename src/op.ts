@@ -6,7 +6,6 @@
 // is cancelled, its region stays taken until the completion (I2), and a descriptor that comes all
 // the same is closed (I3).
 
-import { closeSync } from 'node:fs';
 import { checkOptions } from './check.ts';
 import { beginDirect, type Direct, descriptorOf, endDirect, takeBack } from './direct.ts';
 import {
@@ -20,11 +19,11 @@ import {
   withoutStack,
   wrongRuntimeError,
 } from './error.ts';
-import { type Context, misuse, Outcome, type Poll } from './future.ts';
+import { type Context, late, misuse, Outcome, type Poll } from './future.ts';
 import type { Reaction } from './promise.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
-import { current, type Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 import { Lifecycle } from './slot.ts';
 import { ERRNO_NOT_ALLOWED, ERRNO_UNSUPPORTED_OP, FIRST_ALLOCATED, NO_REGION } from './sqe.ts';
 
@@ -157,7 +156,7 @@ export abstract class Op<T> extends Outcome<T> implements Started {
   /** The first await: binds to its runtime, or the thread's default one. */
   override begin(): void {
     if (this.lifecycle !== Lifecycle.Fresh) return;
-    this.runtime ??= current();
+    this.runtime ??= late.current();
     this.submit();
   }
 
@@ -317,7 +316,8 @@ export abstract class Op<T> extends Outcome<T> implements Started {
       try {
         (this.runtime as Runtime).executor.reactor.closeFd(fd);
       } catch {
-        closeSync(fd); // The ring is closed and closes nothing any more.
+        // The ring is closed and closes nothing any more.
+        process.getBuiltinModule('node:fs').closeSync(fd);
       }
     }
   }

@@ -1,11 +1,12 @@
 // What this machine can do, and why not.
 // Pair: crates/ringcore/src/probe.rs
 
-import { release } from 'node:os';
 import type { NativeProbe } from '../index.d.ts';
 import { native } from './binding.ts';
 import { type RingcoreError, UnavailableError } from './error.ts';
 import { OPS } from './table.ts';
+
+const { release } = process.getBuiltinModule('node:os');
 
 // PAIR: explain
 /** The reason and the advice for an errno of set-up: which wall it was and what to do about it. */

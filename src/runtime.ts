@@ -347,6 +347,7 @@ export function existing(): Runtime | null {
 export const buffer: Buffers = new Buffers(current);
 
 late.drive = (future) => runtimeOf(future).spawn(future);
+late.current = current;
 
 /** Where a future that nobody polls is driven: its own runtime, or the default one. */
 function runtimeOf(future: Future<unknown>): Runtime {

@@ -1,9 +1,7 @@
 // What statx(2) tells of a file.
 // Pair: crates/ringcore/src/statx.rs
 
-import { endianness } from 'node:os';
-
-const LITTLE = endianness() === 'LE';
+const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
 // PAIR: Timestamp
 /** A point in time since 1970. `nsec` is below 1e9 and counts forward, also before 1970. */

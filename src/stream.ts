@@ -12,13 +12,13 @@ import { checkOpOptions } from './check.ts';
 import { IORING_CQE_F_MORE } from './cqe.ts';
 import { beginDirect, descriptorOf, endDirect, takeBack } from './direct.ts';
 import { AbortError, wrongRuntimeError } from './error.ts';
-import type { Future } from './future.ts';
+import { type Future, late } from './future.ts';
 import type { BufferGroup } from './group.ts';
 import { Done, errorOf, type Failure, iterate, Next } from './next.ts';
 import type { Fd, OpOptions } from './op.ts';
 import type { Started } from './reactor.ts';
 import type { Ring } from './ring.ts';
-import { current, type Runtime } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 
 // PAIR: BACKLOG
 /**
@@ -141,7 +141,7 @@ export abstract class Stream<T> implements Started, AsyncIterable<T> {
 
   /** Binds to the runtime that polls it first. */
   bind(runtime: Runtime | null, referenced: boolean): void {
-    const wanted = runtime ?? this.runtime ?? current();
+    const wanted = runtime ?? this.runtime ?? late.current();
     this.runtime ??= wanted;
     if (this.runtime !== wanted) throw wrongRuntimeError('This stream');
     if (!referenced && this.state === State.Fresh) this.referenced = false;

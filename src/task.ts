@@ -1,7 +1,7 @@
 // Tasks: spawned futures, and the handles that wait for them.
 // Pair: crates/ringcore/src/task.rs
 
-import { AsyncResource } from 'node:async_hooks';
+import type { AsyncResource } from 'node:async_hooks';
 import { AbortError } from './error.ts';
 import { Context, Future, Outcome, PENDING, type Poll, type Waker } from './future.ts';
 import { GeneratorFuture, PromiseFuture } from './generator.ts';
@@ -13,6 +13,14 @@ export type TaskSource<T> =
   | Generator<Future<unknown>, T, unknown>
   | Future<T>;
 
+let Resource: typeof AsyncResource | null = null;
+
+/** Of a class that is loaded with the first task: Bun takes a millisecond for it. */
+function newResource(): AsyncResource {
+  Resource ??= process.getBuiltinModule('node:async_hooks').AsyncResource;
+  return new Resource('RINGCORE_TASK');
+}
+
 // PAIR: Task
 /** A spawned future, its waker, and the async context it was spawned in. */
 export class Task<T> implements Waker {
@@ -22,7 +30,7 @@ export class Task<T> implements Waker {
   private source: TaskSource<T> | null;
   private future: Future<T> | null = null;
   private controller: AbortController | null = null;
-  private readonly resource = new AsyncResource('RINGCORE_TASK');
+  private readonly resource = newResource();
   private queued = false;
   private aborted = false;
 

@@ -7,8 +7,8 @@ import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { current } from '../../dist/internals.js';
 import fs, { createReadStream, createWriteStream, writeFile } from '../../dist/node/fs.js';
-import { current } from '../../dist/runtime.js';
 import { folder } from '../lifecycle/common.mjs';
 
 /** A case that needs the ring: at least so many operations go through it. */
@@ -73,6 +73,30 @@ export const streamsOfFiles = using(15, async (path) => {
   assert.equal(await text(new Own(path, { end: 6 })), 'content');
   const handle = await fs.promises.open(path);
   assert.equal(await text(createReadStream('', { fd: handle, end: 6 })), 'content');
+});
+
+export const oneOfEachClass = using(5, async (path) => {
+  const [ringcore, promises, internals] = await Promise.all([
+    import('../../dist/index.js'),
+    import('../../dist/node/fs-promises.js'),
+    import('../../dist/internals.js'),
+  ]);
+  assert.equal(fs.promises, promises.default);
+  assert.equal(internals.current().constructor, ringcore.Runtime);
+  await promises.writeFile(path, 'x');
+  // One ring for all entries: that call has made it.
+  assert.throws(() => ringcore.Runtime.init(), { code: 'ERR_RINGCORE_INITIALIZED' });
+  const opened = [await promises.open(path), await fs.promises.open(path)];
+  assert.equal(opened[0].constructor, opened[1].constructor);
+  await Promise.all(opened.map((handle) => handle.close()));
+  // No name was changed where the modules were put together.
+  const nodes = [{}, nodeFs.promises, nodeFs];
+  for (const [at, entry] of [ringcore, promises.default, fs].entries()) {
+    for (const [name, value] of Object.entries(entry)) {
+      if (typeof value !== 'function' || /^File\w+Stream$/.test(name)) continue;
+      assert.ok([name, nodes[at][name]?.name].includes(value.name), `${name} is ${value.name}`);
+    }
+  }
 });
 
 export const callbacksByRequire = using(3, async (path) => {

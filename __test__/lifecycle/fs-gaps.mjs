@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Runtime } from '../../dist/index.js';
-import { backend } from '../../dist/node/backend.js';
+import { backend } from '../../dist/internals.js';
 import fs from '../../dist/node/fs-promises.js';
 import { answer, until } from './common.mjs';
 

@@ -12,7 +12,7 @@ const inside = () => ({ fds: descriptors().size, ...threadCounts(), rings: memor
 if (fake) Object.defineProperty(process, 'platform', { value: fake });
 // What Node opens for any import and any thread of its own is there before.
 await import('node:async_hooks');
-await import(`${root}/dist/error.js`);
+await import('./common.mjs?again');
 await readFile(`${root}/package.json`);
 const before = inside();
 const ringcore =

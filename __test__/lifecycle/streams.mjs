@@ -4,8 +4,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Runtime } from '../../dist/index.js';
-import { FieldsOp, same } from '../../dist/ops/fields.js';
-import * as S from '../../dist/sqe.js';
+import { FieldsOp, sqe as S, same } from '../../dist/internals.js';
 import { answer, descriptors, threadCounts, until } from './common.mjs';
 
 async function work() {

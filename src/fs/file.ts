@@ -13,14 +13,14 @@ import type { Op, OpOptions, TransferOptions } from '../op.ts';
 import type { Fields } from '../ops/fields.ts';
 import { nothing } from '../ops/fields.ts';
 import type { PathLike } from '../ops/paths.ts';
-import { current, type Runtime } from '../runtime.ts';
+import { above, current, type Runtime } from '../runtime.ts';
 import * as S from '../sqe.ts';
 import { decode, type Statx } from '../statx.ts';
 import { Chunks, type ChunksOptions } from './chunks.ts';
 import { CURSOR, Handle } from './handle.ts';
 import { Lines, type LinesOptions } from './lines.ts';
 import { FileFields, FileTransfer, FileVector } from './moves.ts';
-import { Files, type OpenOptions } from './options.ts';
+import type { Files, OpenOptions } from './options.ts';
 import { type Done, Quick } from './quick.ts';
 import { ReadFile } from './read.ts';
 import * as transfer from './transfer.ts';
@@ -46,7 +46,13 @@ export function viewOf(data: string | ArrayBufferView): ArrayBufferView {
   return typeof data === 'string' ? Buffer.from(data) : checkView('data', data);
 }
 
-const files = new Files(current);
+let made: Files | null = null;
+
+/** How files of the thread's default runtime are opened; options.ts stands above. */
+function files(): Files {
+  made ??= above.files(current);
+  return made;
+}
 
 // PAIR: File
 /** An open file. Forgotten, it is closed, with one warning (I3). */
@@ -68,19 +74,19 @@ export class File {
   // PAIR: File.open
   /** Opens a file that exists, to be read. */
   static open(path: PathLike, options?: OpOptions): Future<File> {
-    return files.open(path, options);
+    return files().open(path, options);
   }
 
   // PAIR: File.create
   /** Opens a file to be written: empty, or made. */
   static create(path: PathLike, options?: OpOptions): Future<File> {
-    return files.create(path, options);
+    return files().create(path, options);
   }
 
   // PAIR: File.options
   /** All ways to open a file. */
   static options(): OpenOptions {
-    return files.options();
+    return files().options();
   }
 
   // PAIR: File.fromFd
@@ -89,7 +95,7 @@ export class File {
    * they are. Not one that a worker's node:fs has opened, see I3 in docs/safety.md.
    */
   static fromFd(fd: number): File {
-    return files.fromFd(fd);
+    return files().fromFd(fd);
   }
 
   // PAIR: File.fd

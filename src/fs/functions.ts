@@ -1,7 +1,6 @@
 // Functions that take a path: nothing stays open. Each starts when it is called.
 // Pair: crates/ringcore/src/fs/functions.rs
 
-import { fchmod, constants as files } from 'node:fs';
 import { checkPath } from '../check.ts';
 import { constants } from '../constants.ts';
 import { errnoError, type SystemError, typeError } from '../error.ts';
@@ -17,6 +16,8 @@ import { pathText } from './path.ts';
 import { ReadFile } from './read.ts';
 import { type Steps, started } from './work.ts';
 import { WriteFile } from './write.ts';
+
+const { fchmod, constants: files } = process.getBuiltinModule('node:fs');
 
 const EINVAL = 22;
 const { O_RDONLY, O_WRONLY, O_CREAT, O_TRUNC, S_IFMT, S_IFREG } = files;

@@ -9,7 +9,6 @@
 // (nodejs/node#50717): the kernel looks at it when one starts and moves it when it ends. Hence the
 // line, in the order of the calls.
 
-import { closeSync } from 'node:fs';
 import { AbortError, errnoError } from '../error.ts';
 import { Outcome } from '../future.ts';
 import { FieldsOp, nothing } from '../ops/fields.ts';
@@ -218,7 +217,8 @@ export class Handle {
     this.number = -1;
     FORGOTTEN.unregister(this);
     if (runtime.closed) {
-      if (place < 0) closeSync(number); // Teardown has closed those that were kept.
+      // Teardown has closed those that were kept.
+      if (place < 0) process.getBuiltinModule('node:fs').closeSync(number);
       return -1;
     }
     runtime.executor.reactor.ring.border.unkeep(place);

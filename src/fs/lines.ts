@@ -1,7 +1,7 @@
 // The text of a file, line by line.
 // Pair: crates/ringcore/src/fs/lines.rs
 
-import { StringDecoder } from 'node:string_decoder';
+import type { StringDecoder } from 'node:string_decoder';
 import { typeError } from '../error.ts';
 import type { Future } from '../future.ts';
 import type { Chunks, ChunksOptions } from './chunks.ts';
@@ -34,6 +34,7 @@ export class Lines implements AsyncIterable<string> {
     const { encoding = 'utf8' } = options;
     if (!Buffer.isEncoding(encoding)) throw typeError('options.encoding', 'an encoding', encoding);
     this.chunks = chunks;
+    const { StringDecoder } = process.getBuiltinModule('node:string_decoder');
     this.decoder = new StringDecoder(encoding);
   }
 

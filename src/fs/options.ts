@@ -1,7 +1,6 @@
 // How a file is opened.
 // Pair: crates/ringcore/src/fs/options.rs
 
-import { constants as files } from 'node:fs';
 import { checkFlags, checkPath } from '../check.ts';
 import { checkInteger, errnoError, typeError } from '../error.ts';
 import type { Future } from '../future.ts';
@@ -11,6 +10,8 @@ import { AT_FDCWD, type PathLike } from '../ops/paths.ts';
 import { above, type Runtime } from '../runtime.ts';
 import { IORING_OP_OPENAT } from '../sqe.ts';
 import { File } from './file.ts';
+
+const { constants: files } = process.getBuiltinModule('node:fs');
 
 const EINVAL = 22;
 const { O_RDONLY, O_WRONLY, O_RDWR, O_APPEND, O_CREAT, O_EXCL, O_TRUNC } = files;

@@ -5,8 +5,6 @@
 // symbolic link that somebody puts in place of a directory meanwhile is removed, not followed. The
 // listing itself is node:fs's, on its own threads.
 
-import { constants as files } from 'node:fs';
-import { dirname } from 'node:path';
 import { checkPath } from '../check.ts';
 import { constants } from '../constants.ts';
 import { errnoError, type SystemError } from '../error.ts';
@@ -18,6 +16,9 @@ import { current, type Runtime } from '../runtime.ts';
 import { createDir, metadata } from './functions.ts';
 import { pathText } from './path.ts';
 import { type Steps, started } from './work.ts';
+
+const { constants: files } = process.getBuiltinModule('node:fs');
+const { dirname } = process.getBuiltinModule('node:path');
 
 const ENOENT = 2;
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, S_IFMT, S_IFDIR } = files;

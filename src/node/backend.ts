@@ -1,9 +1,9 @@
 // What serves the drop-ins: the ring, or node:fs. Asked once per thread, at the first call (I9).
 
-import '../runtime.ts'; // First: the operations and the runtime import each other.
-import { isBuiltin } from 'node:module';
 import { RingcoreError, UnavailableError } from '../error.ts';
 import { current, existing, type Runtime } from '../runtime.ts';
+
+const { isBuiltin } = process.getBuiltinModule('node:module');
 
 /** The runtime that the last answer was about. */
 let known: Runtime | null = null;

@@ -7,12 +7,14 @@
 type Fs = typeof import('node:fs');
 type Promises = typeof import('node:fs/promises');
 
-function builtin<T>(name: string): T {
-  return process.getBuiltinModule(name) as T;
+/** Getters stay getters: the streams of node:fs, which are loaded when they are read. */
+function copy<T extends object>(module: T): T {
+  const names = Object.getOwnPropertyDescriptors(module);
+  return Object.create(Object.getPrototypeOf(module), names) as T;
 }
 
 /** node:fs. */
-export const nodeFs: Fs = { ...builtin<Fs>('node:fs') };
+export const nodeFs: Fs = copy(process.getBuiltinModule('node:fs'));
 
 /** node:fs/promises. */
-export const nodePromises: Promises = { ...builtin<Promises>('node:fs/promises') };
+export const nodePromises: Promises = copy(process.getBuiltinModule('node:fs/promises'));

@@ -4,12 +4,14 @@
 // by one from the event loop, so that what one of them has queued runs before the next, and what
 // one throws is an uncaughtException that the others do not notice. An immediate each gives that.
 
-import { AsyncResource } from 'node:async_hooks';
-import { setImmediate } from 'node:timers';
 import type { Runtime } from '../runtime.ts';
 import { lacks } from './backend.ts';
 import { isCount } from './plain.ts';
 import { HandOver } from './trees.ts';
+
+const AsyncResource: typeof import('node:async_hooks').AsyncResource =
+  process.getBuiltinModule('node:async_hooks').AsyncResource;
+const { setImmediate } = process.getBuiltinModule('node:timers');
 
 /** What the caller gave. */
 export type Callback = (...results: unknown[]) => void;

@@ -2,7 +2,6 @@
 // only when its arguments are plainly well-formed. Anything else is node's own function's, which
 // raises its own error, synchronously where it does so.
 
-import { isMainThread } from 'node:worker_threads';
 import { constants } from '../constants.ts';
 import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
@@ -19,6 +18,8 @@ import { behind, between, inOrder, last } from './order.ts';
 import { plainBigint, plainCopy, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { plainRm, RM_OPS, removeAll } from './rm.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
+
+const { isMainThread } = process.getBuiltinModule('node:worker_threads');
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
 

@@ -8,7 +8,6 @@
 // began: over half a copy it has other rules, and other errors.
 
 import type { Dirent } from 'node:fs';
-import { dirname, isAbsolute, resolve } from 'node:path';
 import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
@@ -25,6 +24,8 @@ import {
   orHandOver,
   Walk,
 } from './trees.ts';
+
+const { dirname, isAbsolute, resolve } = process.getBuiltinModule('node:path');
 
 const { AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = C;
 const { COPYFILE_EXCL } = nodeFs.constants;

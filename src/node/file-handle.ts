@@ -3,9 +3,8 @@
 // Plain arguments go to the ring. Others go to a real handle of node's on /dev/null first, which
 // raises node's own error; where it has none, node's function on the descriptor does the work.
 
-import { EventEmitter } from 'node:events';
 import type { BigIntStats, ReadStream, StatOptions, Stats, WriteStream } from 'node:fs';
-import { createInterface, type Interface } from 'node:readline';
+import type { Interface } from 'node:readline';
 import type { ReadableStream } from 'node:stream/web';
 import type { File } from '../fs/file.ts';
 import type { Done } from '../fs/quick.ts';
@@ -29,6 +28,9 @@ import { learnToIterate, standIn } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { readStream, webStream, writeStream } from './streams.ts';
 import { CURSOR, isLong, Line, move, placeAt } from './windows.ts';
+
+const EventEmitter: typeof import('node:events').EventEmitter =
+  process.getBuiltinModule('node:events').EventEmitter;
 
 type Read = { bytesRead: number; buffer: NodeJS.ArrayBufferView };
 type Written = { bytesWritten: number; buffer: unknown };
@@ -521,6 +523,7 @@ export class FileHandle extends EventEmitter {
 
   readLines(options?: object): Interface {
     const input = this.createReadStream(options);
+    const { createInterface } = process.getBuiltinModule('node:readline');
     return createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   }
 

@@ -3,8 +3,6 @@
 // Each function asks whether its arguments are plainly well-formed and a ring is there. If not,
 // node's own function does it, with its own errors.
 
-import '../runtime.ts'; // First: the operations and the runtime import each other.
-
 import { constants as C } from '../constants.ts';
 import { File } from '../fs/file.ts';
 import { ReadFile } from '../fs/read.ts';
@@ -66,7 +64,7 @@ function ringAt(path: string | Uint8Array | null, ...names: string[]): Runtime |
   return path === null ? null : ringFor(names);
 }
 
-export const open = async function open(path, flags, mode) {
+export const open = (async (path, flags, mode) => {
   const name = plainPath(path);
   const bits = plainFlags(flags, 'r');
   const permissions = plainMode(mode, 0o666);
@@ -79,7 +77,7 @@ export const open = async function open(path, flags, mode) {
   } catch (error) {
     return recover(error, () => node.open(path, flags, mode));
   }
-} as Node['open'];
+}) as Node['open'];
 
 /** The whole file behind a handle; of a closed one node says something else than the handle. */
 async function onHandle(
@@ -159,7 +157,7 @@ function readWhole(
   });
 }
 
-export const readFile = function readFile(path: unknown, options: unknown) {
+export const readFile = ((path: unknown, options: unknown) => {
   const none = options === undefined || options === null;
   if (typeof path === 'string' && (none || isEncoding(options as string))) {
     const ring = plainPath(path) === null ? null : ringFor(READ_OPS);
@@ -167,7 +165,7 @@ export const readFile = function readFile(path: unknown, options: unknown) {
       return readWhole(ring, path, (options as BufferEncoding | undefined) ?? null);
   }
   return readOther(path, options);
-} as Node['readFile'];
+}) as Node['readFile'];
 
 async function readOther(path: unknown, options: unknown): Promise<unknown> {
   if (path instanceof FileHandle) return onHandle(path, 'readFile', options);
@@ -223,15 +221,15 @@ async function put(path: unknown, data: unknown, options: unknown, flag: string)
   }
 }
 
-export const writeFile = async function writeFile(path: unknown, data: unknown, options: unknown) {
+export const writeFile = (async (path: unknown, data: unknown, options: unknown) => {
   if (path instanceof FileHandle) return onHandle(path, 'writeFile', data, options);
   return put(path, data, options, 'w');
-} as Node['writeFile'];
+}) as Node['writeFile'];
 
-export const appendFile = async function appendFile(path: unknown, data: unknown, opts: unknown) {
+export const appendFile = (async (path: unknown, data: unknown, opts: unknown) => {
   if (path instanceof FileHandle) return onHandle(path, 'appendFile', data, opts);
   return put(path, data, opts, 'a');
-} as Node['appendFile'];
+}) as Node['appendFile'];
 
 async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat') {
   const name = plainPath(path);
@@ -252,15 +250,15 @@ async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat'
   }
 }
 
-export const stat = async function stat(path: unknown, options: unknown = undefined) {
+export const stat = (async (path: unknown, options: unknown = undefined) => {
   return metadata(path, options, 'stat');
-} as Node['stat'];
+}) as Node['stat'];
 
-export const lstat = async function lstat(path: unknown, options: unknown = undefined) {
+export const lstat = (async (path: unknown, options: unknown = undefined) => {
   return metadata(path, options, 'lstat');
-} as Node['lstat'];
+}) as Node['lstat'];
 
-export const mkdir = async function mkdir(path: unknown, options: unknown) {
+export const mkdir = (async (path: unknown, options: unknown) => {
   const { mode: given, recursive = false } =
     typeof options === 'object' && options !== null
       ? (options as { mode?: unknown; recursive?: unknown })
@@ -275,9 +273,9 @@ export const mkdir = async function mkdir(path: unknown, options: unknown) {
   } catch (error) {
     return recover(error, () => node.mkdir(path as string, options as object));
   }
-} as Node['mkdir'];
+}) as Node['mkdir'];
 
-export const rmdir = async function rmdir(path: unknown, options: unknown) {
+export const rmdir = (async (path: unknown, options: unknown) => {
   const name = options === undefined ? plainPath(path) : null;
   const ring = ringAt(name, 'unlinkat');
   if (ring === null) return (node.rmdir as (...args: unknown[]) => Promise<void>)(path, options);
@@ -286,9 +284,9 @@ export const rmdir = async function rmdir(path: unknown, options: unknown) {
   } catch (error) {
     return recover(error, () => node.rmdir(path as string));
   }
-} as Node['rmdir'];
+}) as Node['rmdir'];
 
-export const unlink: Node['unlink'] = async function unlink(path) {
+export const unlink: Node['unlink'] = async (path) => {
   const name = plainPath(path);
   const ring = ringAt(name, 'unlinkat');
   if (ring === null) return node.unlink(path);
@@ -299,7 +297,7 @@ export const unlink: Node['unlink'] = async function unlink(path) {
   }
 };
 
-export const rename: Node['rename'] = async function rename(from, to) {
+export const rename: Node['rename'] = async (from, to) => {
   const [one, other] = [plainPath(from), plainPath(to)];
   const ring = other === null ? null : ringAt(one, 'renameat');
   if (ring === null) return node.rename(from, to);
@@ -310,7 +308,7 @@ export const rename: Node['rename'] = async function rename(from, to) {
   }
 };
 
-export const link: Node['link'] = async function link(existing, path) {
+export const link: Node['link'] = async (existing, path) => {
   const [one, other] = [plainPath(existing), plainPath(path)];
   const ring = other === null ? null : ringAt(one, 'linkat');
   if (ring === null) return node.link(existing, path);
@@ -321,7 +319,7 @@ export const link: Node['link'] = async function link(existing, path) {
   }
 };
 
-export const copyFile: Node['copyFile'] = async function copyFile(from, to, mode) {
+export const copyFile: Node['copyFile'] = async (from, to, mode) => {
   const flags = plainCopy(mode);
   const [one, other] = flags < 0 ? [null, null] : [plainPath(from), plainPath(to)];
   const ring = other === null ? null : ringAt(one, 'copyFile');
@@ -336,7 +334,7 @@ export const copyFile: Node['copyFile'] = async function copyFile(from, to, mode
 /** The kind of link matters on Windows only. */
 const KINDS: readonly unknown[] = [undefined, null, 'file', 'dir', 'junction'];
 
-export const symlink: Node['symlink'] = async function symlink(target, path, type) {
+export const symlink: Node['symlink'] = async (target, path, type) => {
   const [one, other] = [plainPath(target), plainPath(path)];
   const ring = other === null || !KINDS.includes(type) ? null : ringAt(one, 'symlinkat');
   if (ring === null) return node.symlink(target, path, type);
@@ -347,7 +345,7 @@ export const symlink: Node['symlink'] = async function symlink(target, path, typ
   }
 };
 
-export const truncate: Node['truncate'] = async function truncate(path, length = 0) {
+export const truncate: Node['truncate'] = async (path, length = 0) => {
   const name = isCount(length) ? plainPath(path) : null;
   const ring = ringAt(name, 'openat', 'ftruncate', 'close');
   if (ring === null) return node.truncate(path, length);
@@ -363,7 +361,7 @@ export const truncate: Node['truncate'] = async function truncate(path, length =
   }
 };
 
-export const rm: Node['rm'] = async function rm(path, options) {
+export const rm: Node['rm'] = async (path, options) => {
   const recursive = plainRm(options);
   const name = recursive === null ? null : plainPath(path);
   const ring = typeof name === 'string' ? ringAt(name, ...RM_OPS) : null;
@@ -375,7 +373,7 @@ export const rm: Node['rm'] = async function rm(path, options) {
   }
 };
 
-export const cp: Node['cp'] = async function cp(from, to, options) {
+export const cp: Node['cp'] = async (from, to, options) => {
   const plain = plainCp(options);
   const [one, other] = plain === null ? [null, null] : [plainPath(from), plainPath(to)];
   const texts = typeof one === 'string' && typeof other === 'string';
@@ -388,7 +386,7 @@ export const cp: Node['cp'] = async function cp(from, to, options) {
   }
 };
 
-export const readdir = async function readdir(path: unknown, options: unknown) {
+export const readdir = (async (path: unknown, options: unknown) => {
   const types = plainListing(options);
   const name = types === null ? null : plainPath(path);
   const ring = typeof name === 'string' ? ringAt(name, 'statx') : null;
@@ -399,7 +397,7 @@ export const readdir = async function readdir(path: unknown, options: unknown) {
   } catch (error) {
     return recover(error, otherwise);
   }
-} as Node['readdir'];
+}) as Node['readdir'];
 
 // What io_uring has no operation for, or none that is better than node's: docs/drop-in.md.
 export const access: Node['access'] = node.access;

@@ -8,13 +8,14 @@
 // ring, for twice as long each time; a thousand quick ones make it forgotten. (For good was tried:
 // on a busy machine any call may be interrupted for a millisecond.)
 
-import { setImmediate } from 'node:timers';
 import { checkView } from '../check.ts';
 import { closedError, errnoError } from '../error.ts';
 import type { Executor } from '../executor.ts';
 import type { File } from '../fs/file.ts';
 import type { Done } from '../fs/quick.ts';
 import { nodeFs } from './builtin.ts';
+
+const { setImmediate } = process.getBuiltinModule('node:timers');
 
 const MOST_BYTES = 64 << 10;
 const SLOW_MS = 1;

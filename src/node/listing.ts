@@ -1,10 +1,11 @@
 // readdir of a whole tree. Each listing is node's: io_uring has none.
 
 import type { Dirent } from 'node:fs';
-import { join } from 'node:path';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
 import { type Folder, isBroken, isStraight, NATIVE, odd, orHandOver, Walk } from './trees.ts';
+
+const { join } = process.getBuiltinModule('node:path');
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;

@@ -1,12 +1,11 @@
 // Arguments that are plainly well-formed. Anything else is handed to node's own function, which
 // raises its own error: so the errors are node's by construction.
 
-import { setImmediate } from 'node:timers';
-import { fileURLToPath } from 'node:url';
-import { types } from 'node:util';
 import { AbortError } from '../error.ts';
 import { COPYFILE_OWNER } from '../sqe.ts';
 import { nodeFs } from './builtin.ts';
+
+const { setImmediate } = process.getBuiltinModule('node:timers');
 
 const { constants } = nodeFs;
 const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
@@ -27,7 +26,7 @@ export function plainPath(path: unknown): string | Uint8Array | null {
   }
   if (path instanceof URL && path.protocol === 'file:') {
     try {
-      return plainPath(fileURLToPath(path));
+      return plainPath(process.getBuiltinModule('node:url').fileURLToPath(path));
     } catch {
       return null;
     }
@@ -169,7 +168,8 @@ export function plainBigint(options: unknown): boolean | null {
 
 /** The signal for operations of the ring. What only stands for one is looked at, no more. */
 export function watched(signal: AbortSignal | undefined): { signal: AbortSignal } | undefined {
-  return signal === undefined || types.isProxy(signal) ? undefined : { signal };
+  if (signal === undefined) return undefined;
+  return process.getBuiltinModule('node:util').types.isProxy(signal) ? undefined : { signal };
 }
 
 /** What node does between steps. */

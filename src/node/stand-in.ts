@@ -1,8 +1,9 @@
 // A handle of node's own class on a descriptor of ours, for what node's handles can do and the
 // ring cannot: it runs node's code on the same open file.
 
-import { isBuiltin } from 'node:module';
 import { nodePromises } from './builtin.ts';
+
+const { isBuiltin } = process.getBuiltinModule('node:module');
 
 type NodeHandle = import('node:fs/promises').FileHandle;
 /** What node's class wants to wrap: its own binding's handle, of which it uses this much. */

@@ -7,9 +7,10 @@ import { bytesOf } from '../buffer.ts';
 import { checkFd, checkFlags, checkOffset, checkRwFlags, checkView } from '../check.ts';
 import { Direct, direct } from '../direct.ts';
 import { checkInteger, DetachedError, typeError } from '../error.ts';
+import { late } from '../future.ts';
 import { type Fd, Op, type OpOptions, type TransferOptions } from '../op.ts';
 import type { Ring } from '../ring.ts';
-import { current, type Runtime } from '../runtime.ts';
+import type { Runtime } from '../runtime.ts';
 import {
   FIRST_ALLOCATED,
   IORING_FSYNC_DATASYNC,
@@ -365,7 +366,7 @@ export class FileOps extends BasicOps {
    * Man: io_uring_prep_openat_direct(3). Kernel: 5.19.
    */
   direct(): Direct {
-    return direct(this.runtime ?? current());
+    return direct(this.runtime ?? late.current());
   }
 
   // PAIR: close

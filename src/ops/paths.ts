@@ -1,7 +1,6 @@
 // Operations on paths.
 // Pair: crates/ringcore/src/ops/paths.rs
 
-import { constants as files } from 'node:fs';
 import { checkFlags, checkPath } from '../check.ts';
 import { constants } from '../constants.ts';
 import { type Direct, slotIn } from '../direct.ts';
@@ -22,6 +21,8 @@ import {
 import { decode, type Statx } from '../statx.ts';
 import { type Fields, FieldsOp, nothing, same } from './fields.ts';
 import { FileOps } from './files.ts';
+
+const { constants: files } = process.getBuiltinModule('node:fs');
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, STATX_BTIME } =
   constants;

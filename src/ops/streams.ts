@@ -1,7 +1,6 @@
 // Multishot operations, and receives into provided buffers.
 // Pair: crates/ringcore/src/ops/streams.rs
 
-import { closeSync } from 'node:fs';
 import { high, low } from '../border.ts';
 import { checkMs } from '../check.ts';
 import { IORING_CQE_F_BUFFER } from '../cqe.ts';
@@ -86,7 +85,8 @@ class AcceptStream extends NumberStream {
     try {
       (this.runtime as Runtime).executor.reactor.closeFd(fd);
     } catch {
-      closeSync(fd); // The ring is closed and closes nothing any more.
+      // The ring is closed and closes nothing any more.
+      process.getBuiltinModule('node:fs').closeSync(fd);
     }
   }
 }

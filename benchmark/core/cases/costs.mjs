@@ -10,9 +10,7 @@
 //   await      an await of undefined
 
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
-import { Border } from '../../../dist/border.js';
-import * as C from '../../../dist/cqe.js';
-import { checkOptions, Kernel } from '../../../dist/kernel.js';
+import { Border, cqe as C, checkOptions, Kernel } from '../../../dist/internals.js';
 import { Meter } from './meter.mjs';
 
 const ROUND = 1000;

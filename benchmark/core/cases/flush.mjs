@@ -7,7 +7,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { AT_FDCWD, Runtime } from '../../../dist/index.js';
-import { RESOLVED } from '../../../dist/promise.js';
+import { RESOLVED } from '../../../dist/internals.js';
 import { Meter, must } from './meter.mjs';
 
 const [variant, chainsText, folder] = process.argv.slice(2);

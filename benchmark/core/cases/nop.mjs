@@ -5,12 +5,11 @@
 //   awaited   op.nop(), a batch of promises awaited
 //   tasks     generator tasks, each a loop of `yield* op.nop()`
 
-import { Border } from '../../../dist/border.js';
-import * as C from '../../../dist/cqe.js';
 import { op, Runtime } from '../../../dist/index.js';
-import { checkOptions, Kernel } from '../../../dist/kernel.js';
-import { IORING_OP_NOP, NO_REGION } from '../../../dist/sqe.js';
+import { Border, cqe as C, checkOptions, Kernel, sqe } from '../../../dist/internals.js';
 import { Meter, must } from './meter.mjs';
+
+const { IORING_OP_NOP, NO_REGION } = sqe;
 
 const [variant, atOnceText] = process.argv.slice(2);
 const atOnce = Number(atOnceText);
