@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync 
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
-import { CLASSES, classBytes, classOf } from '../src/buffer.ts';
+import { CLASSES, classBytes, classOf, copyOut } from '../src/buffer.ts';
 import { AT_FDCWD, type Runtime, race } from '../src/index.ts';
 import { failure, folder, many, pipe, runtime, settle, until } from './support.ts';
 
@@ -22,13 +22,29 @@ const counting = (length: number) => Buffer.from(Array.from({ length }, (_, i) =
 
 test('a region is the smallest class that holds the length', (t) => {
   const sizes = Array.from({ length: CLASSES }, (_, size) => classBytes(size));
-  t.deepEqual(sizes.slice(0, 3), [512, 4096, 8192]);
+  t.deepEqual(sizes.slice(0, 4), [64, 512, 4096, 8192]);
   t.is(sizes.at(-1), 1_048_576);
   for (const [size, bytes] of sizes.entries()) {
     t.is(classOf(bytes), size);
     if (size + 1 < sizes.length) t.is(classOf(bytes + 1), size + 1);
   }
   t.is(classOf(1), 0);
+});
+
+test('what comes out of a region are its first bytes, few or many, and no more', (t) => {
+  for (const length of [64, 512, 4096]) {
+    const region = counting(length);
+    for (const count of [0, 1, 63, 64, 127, 128, 129, 511, 512, 4095, 4096]) {
+      if (count > length) continue;
+      const target = Buffer.alloc(5000, 0xee);
+      copyOut(target, region, count);
+      t.deepEqual(target.subarray(0, count), region.subarray(0, count));
+      t.true(
+        target.subarray(count).every((byte) => byte === 0xee),
+        `${count} of ${length}`,
+      );
+    }
+  }
 });
 
 test('views of every kind get the right bytes', async (t) => {

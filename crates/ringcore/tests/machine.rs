@@ -119,7 +119,7 @@ impl Machine {
     let (mock, world) = Mock::new(seed, sq, cq, faults);
     world.borrow_mut().next_fd = FIRST_FD - 1;
     let mut ring = Ring::new(Box::new(mock), usize::MAX).unwrap();
-    let growth = ring.regions.grow(1).unwrap();
+    let growth = ring.regions.grow(2).unwrap();
     assert_eq!(growth.first, 0);
     Machine {
       ring,

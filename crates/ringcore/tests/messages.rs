@@ -242,7 +242,7 @@ fn border() -> Border {
   let kernel = Kernel::open(&Options::default()).unwrap();
   let eventfd = kernel.eventfd();
   let mut border = Border::new(Ring::new(Box::new(kernel), usize::MAX).unwrap(), eventfd).unwrap();
-  border.grow(1).unwrap();
+  border.grow(2).unwrap();
   border
 }
 

@@ -99,8 +99,8 @@ impl Simulation {
     let (sq, cq) = ([1, 2, 8, 64][plan.below(4) as usize], 2 + plan.below(30));
     let (mock, world) = Mock::new(seed, sq, cq as usize, faults);
     let mut ring = Ring::new(Box::new(mock), usize::MAX).unwrap();
-    let growth = ring.regions.grow(1).unwrap();
-    assert_eq!(growth.bytes as usize, class_bytes(1));
+    let growth = ring.regions.grow(2).unwrap();
+    assert_eq!(growth.bytes as usize, class_bytes(2));
     let base = (0..growth.count)
       .map(|i| {
         let at = growth.slab.base().wrapping_add(i as usize * REGION);

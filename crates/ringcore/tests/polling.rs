@@ -233,7 +233,7 @@ fn paths_are_intact_when_the_polling_thread_takes_them_late() {
 fn a_ring_that_closes_waits_for_what_is_in_flight_under_sqpoll() {
   let mut ring = ring(&polled(4, 0));
   let pipe = pipe();
-  let growth = ring.regions.grow(1).unwrap();
+  let growth = ring.regions.grow(2).unwrap();
   for i in 0..20 {
     let address = ring.regions.hold(growth.first + i, 0, 100).unwrap();
     let flags = if i % 2 == 0 { IOSQE_ASYNC as u8 } else { 0 };

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 #[test]
 fn a_region_outside_its_range_or_unknown_is_refused() {
   let mut regions = Regions::new(usize::MAX);
-  let id = regions.grow(0).unwrap().first;
+  let id = regions.grow(1).unwrap().first;
   for (id, offset, len) in [
     (id, 0, 513),
     (id, 512, 1),
@@ -28,8 +28,8 @@ fn a_region_outside_its_range_or_unknown_is_refused() {
 #[test]
 fn growing_beyond_the_limit_is_an_error_at_the_call() {
   let mut regions = Regions::new(1 << 20);
-  assert!(regions.grow(1).is_ok());
-  assert!(matches!(regions.grow(0), Err(Error::Memory { .. })));
+  assert!(regions.grow(2).is_ok());
+  assert!(matches!(regions.grow(1), Err(Error::Memory { .. })));
   assert!(matches!(regions.grow(CLASSES), Err(Error::Invalid(_))));
   assert_eq!(regions.bytes(), 1 << 20);
 }
@@ -37,8 +37,8 @@ fn growing_beyond_the_limit_is_an_error_at_the_call() {
 #[test]
 fn a_free_slab_is_given_back_and_its_ids_are_used_again() {
   let mut regions = Regions::new(3 << 20);
-  let (small, large) = (regions.grow(0).unwrap(), regions.grow(5).unwrap());
-  let other = regions.grow(0).unwrap();
+  let (small, large) = (regions.grow(1).unwrap(), regions.grow(6).unwrap());
+  let other = regions.grow(1).unwrap();
   let id = small.first + 3;
   regions.hold(id, 0, 10).unwrap();
   assert_eq!(regions.shrink(small.first), 0, "the kernel holds one of its regions");
@@ -52,12 +52,12 @@ fn a_free_slab_is_given_back_and_its_ids_are_used_again() {
   assert!(regions.hold(id, 0, 0).is_none(), "nobody may use it");
   assert!(regions.hold(other.first, 0, 512).is_some(), "its neighbours are untouched");
   assert!(regions.hold(large.first, 0, 1).is_some());
-  let again = regions.grow(0).unwrap();
+  let again = regions.grow(1).unwrap();
   assert_eq!((again.first, again.count), (small.first, small.count));
   let address = regions.hold(id, 0, 512).unwrap() as usize;
   let base = again.slab.base() as usize;
   assert!(address >= base && address < base + again.slab.len(), "in the new slab");
-  assert_eq!(regions.grow(0).unwrap().first, large.first + large.count + other.count);
+  assert_eq!(regions.grow(1).unwrap().first, large.first + large.count + other.count);
 }
 
 proptest! {

@@ -218,7 +218,7 @@ fn eintr_eagain_and_ebusy_of_enter_lose_nothing() {
 #[test]
 fn ebadr_fails_every_operation_once_and_ends_the_ring() {
   let (mut ring, script) = scripted(4);
-  let growth = ring.regions.grow(1).unwrap();
+  let growth = ring.regions.grow(2).unwrap();
   let id = growth.first;
   let address = ring.regions.hold(id, 0, 10).unwrap();
   let read = Sqe { addr: address as u64, len: 10, ..entry(IORING_OP_READ) };
@@ -426,7 +426,7 @@ fn one_enter_moves_at_most_a_mebibyte_on_the_calling_thread() {
   let others = [IORING_OP_READ, IORING_OP_READV, IORING_OP_WRITEV];
   for opcode in others.into_iter().chain(messages) {
     let (mut ring, script) = scripted(64);
-    let growth = ring.regions.grow(9).unwrap();
+    let growth = ring.regions.grow(10).unwrap();
     let vector = opcode != IORING_OP_READ;
     let half = [growth.slab.base() as u64, BYTES as u64 / 2].map(u64::to_ne_bytes).concat();
     let message = [[0; 56].to_vec(), [0, BYTES as u64].map(u64::to_ne_bytes).concat()].concat();
@@ -496,7 +496,7 @@ fn the_descriptor_of_an_abandoned_open_is_closed() {
 fn a_ring_that_closes_waits_for_what_is_in_flight() {
   let mut ring = kernel(4, 0);
   let pipe = pipe();
-  let growth = ring.regions.grow(1).unwrap();
+  let growth = ring.regions.grow(2).unwrap();
   for i in 0..20 {
     let address = ring.regions.hold(growth.first + i, 0, 100).unwrap();
     let read =
@@ -518,7 +518,7 @@ fn a_ring_that_closes_waits_for_what_is_in_flight() {
 #[test]
 fn a_driver_that_never_completes_is_left_after_the_bound_and_its_memory_stays() {
   let (mut ring, _script) = scripted(4);
-  let growth = ring.regions.grow(1).unwrap();
+  let growth = ring.regions.grow(2).unwrap();
   let address = ring.regions.hold(growth.first, 0, 4096).unwrap();
   fill(address, 0x5a);
   let read = Sqe { addr: address as u64, len: 4096, ..entry(IORING_OP_READ) };

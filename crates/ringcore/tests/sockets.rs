@@ -515,7 +515,7 @@ fn the_memory_of_a_send_without_copies_is_free_at_its_notification_and_once() {
   for (ending, abandoned) in endings.iter().flat_map(|ending| [(ending, false), (ending, true)]) {
     let script = Rc::new(RefCell::new(Script::default()));
     let mut ring = Ring::new(Box::new(Scripted(script.clone())), usize::MAX).unwrap();
-    ring.regions.grow(0).unwrap();
+    ring.regions.grow(1).unwrap();
     ring.regions.hold(0, 0, 100).unwrap();
     let sqe = Sqe { opcode: IORING_OP_SEND_ZC as u8, ..Sqe::default() };
     let (held, owner) = (Held::Region(0), Owner::Ticket(9));
