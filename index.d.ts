@@ -133,3 +133,13 @@ export declare function openRing(options: NativeOptions, onWake: () => void, att
  * to JavaScript (Electron and others with a memory cage) is none.
  */
 export declare function probe(): NativeProbe
+
+/**
+ * Fills `length` bytes of a Uint8Array from `from` on; `position` -1 is the cursor. Fewer: the
+ * file has ended. A negative errno: nothing has happened, the ring is to be asked. So it is when
+ * a part is not in memory (EAGAIN), or for what is no regular file, or is past the page cache.
+ */
+export declare function readNow(fd: number, bytes: Uint8Array, from: number, length: number, position: number): number
+
+/** The size of a regular file that is read through the page cache; -1: it is none. */
+export declare function sizeNow(fd: number): number

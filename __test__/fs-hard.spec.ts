@@ -643,8 +643,9 @@ ring('a buffer that goes away during a read harms nobody', async (t) => {
       const end = ended(handle.read(bytes, 0, bytes.length, 0));
       structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
       const found = await end;
-      // Node's own wrote into whoever owns the memory now.
-      t.true(found === 'ERR_RINGCORE_BUFFER_DETACHED' || typeof found === 'object', String(found));
+      // Node's own wrote into whoever owns the memory now. A cached read is over before it goes.
+      if (typeof found === 'object') t.is((found as { bytesRead: number }).bytesRead, 100_000);
+      else t.is(found, 'ERR_RINGCORE_BUFFER_DETACHED');
     }
     const { bytesRead } = await handle.read(new Uint8Array(9), 0, 9, 0);
     t.is(bytesRead, 9);

@@ -17,11 +17,22 @@ export interface Refused {
   readonly message: string;
 }
 
+/** The native half of now.ts. */
+export interface PageCache {
+  /** How many bytes; below 0: nothing has happened. */
+  readNow(fd: number, bytes: Uint8Array, from: number, length: number, position: number): number;
+  /** The size of a regular file that it may read, or -1. */
+  sizeNow(fd: number): number;
+}
+
 // PAIR: Driver
 /** What stands below the ring: the kernel through the native module, or the seeded mock. */
 export interface Driver extends Memory {
   /** The border's memory, BORDER_BYTES long. */
   readonly memory: ArrayBuffer;
+  // PAIR: only-typescript Driver.now -- in Rust nothing is copied out
+  /** Reads of the page cache beside the ring; null: there is none. */
+  readonly now: PageCache | null;
   // PAIR: Driver.push
   /** That many descriptors are written. */
   push(descriptors: number): void;

@@ -22,6 +22,11 @@ const POLLS = 32;
  */
 const DENO = process.versions.deno !== undefined;
 
+/** What waits for a budget. `begin` throws nothing. */
+interface Later {
+  begin(): void;
+}
+
 // PAIR: Executor
 /** Tasks, their ready queue, and the rule when a turn runs. */
 export class Executor {
@@ -197,6 +202,7 @@ export class Executor {
     this.open = true;
     this.windowCompletions = 0;
     this.beside = 0;
+    this.besideSince = 0;
     this.windowStart = this.reactor.ring.words[C.H_CLOCK] as number;
     this.firstTurn = true;
     if (!this.resetArmed) {
@@ -209,6 +215,8 @@ export class Executor {
   private firstTurn = false;
   /** Microseconds of this window that went into work beside the ring. */
   private beside = 0;
+  /** When the first work of this window began that is charged by the clock; 0: none did. */
+  private besideSince = 0;
 
   /** Whether this iteration of the event loop has something left for work beside the ring. */
   get affords(): boolean {
@@ -221,6 +229,25 @@ export class Executor {
     this.beside += us;
     if (this.beside > BUDGET_US) this.spent = true;
   }
+
+  /** The same by the clock, from the first of it on: with what the caller did in between. */
+  spendBetween(start: number, end: number): void {
+    if (this.besideSince === 0) this.besideSince = start;
+    if ((end - this.besideSince) * 1000 > BUDGET_US) this.spent = true;
+  }
+
+  /** It begins in the next iteration of the event loop, with what there is a budget for by then. */
+  postpone(work: Later): void {
+    if (this.waiting.push(work) === 1) setImmediate(this.onLater);
+  }
+
+  private waiting: Later[] = [];
+  private readonly onLater = () => {
+    const { waiting } = this;
+    this.waiting = [];
+    if (!this.closed) this.freshWindow();
+    for (const work of waiting) work.begin();
+  };
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */
   private charge(delivered: number): void {

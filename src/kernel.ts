@@ -4,7 +4,7 @@
 import { native } from './binding.ts';
 import type { Growth } from './buffer.ts';
 import * as C from './cqe.ts';
-import type { Allocated, Driver, Refused } from './driver.ts';
+import type { Allocated, Driver, PageCache, Refused } from './driver.ts';
 import { closedError, UnavailableError } from './error.ts';
 import type { Provided } from './group.ts';
 import type { CheckedOptions } from './setup.ts';
@@ -24,6 +24,7 @@ export { type CheckedOptions, checkOptions, type Options } from './setup.ts';
 /** A ring of the kernel, made for this thread (I6). */
 export class Kernel implements Driver {
   readonly memory: ArrayBuffer;
+  readonly now: PageCache;
   /** IORING_SETUP_* flags that the kernel accepted. */
   readonly flags: string[];
   /** SQ and CQ entries that it gave. */
@@ -43,6 +44,7 @@ export class Kernel implements Driver {
     this.entries = [info.entries, info.cqEntries];
     this.parker = info.parker;
     this.memory = ring.memory();
+    this.now = native();
     this.words = new Int32Array(this.memory);
     this.turn = ring.turn();
     this.reference = ring.keepAlive();

@@ -106,6 +106,7 @@ export function patternOf(fd: number, offset: number): number {
 /** A driver on a simulated kernel, and what that kernel knows. */
 export class Mock implements Driver {
   readonly memory: ArrayBuffer = new ArrayBuffer(C.BORDER_BYTES);
+  readonly now = null;
   readonly world: World;
   /** The memory was let go. */
   freed = false;

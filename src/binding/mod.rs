@@ -11,6 +11,7 @@
 //! ```
 
 pub mod memory;
+pub mod now;
 pub mod parker;
 pub mod poll;
 pub mod probe;

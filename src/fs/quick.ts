@@ -9,6 +9,7 @@ import { high, low } from '../border.ts';
 import { bytesOf, copyOut } from '../buffer.ts';
 import { checkView } from '../check.ts';
 import { AbortError, closedError, DetachedError, errnoError, withoutStack } from '../error.ts';
+import { readNow, worthNow } from '../now.ts';
 import { large } from '../ops/vectors.ts';
 import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
@@ -56,10 +57,37 @@ export class Quick implements Started, User {
   begin(): void {
     if (this.queued) return;
     try {
-      this.handle.runtime.executor.reactor.start(this);
+      if (this.reads && worthNow(this.view.byteLength)) this.now();
+      else this.start();
     } catch (error) {
       this.end(error);
     }
+  }
+
+  private start(): void {
+    this.handle.runtime.executor.reactor.start(this);
+  }
+
+  /** What is in memory is read at once, or in the next iteration of the event loop. */
+  private now(): void {
+    const { handle, view, offset } = this;
+    const { fd } = handle;
+    // The runtime may have been closed since the call, and has no budget any more.
+    if (fd < 0) throw closedError();
+    const { executor } = handle.runtime;
+    if (!executor.affords) {
+      executor.postpone(this);
+      return;
+    }
+    const count = readNow(executor, fd, view, 0, view.byteLength, offset);
+    if (count < 0) this.start();
+    else this.moved(count);
+  }
+
+  private moved(count: number): void {
+    this.settled = true;
+    this.done.moved(count);
+    this.handle.leave(this);
   }
 
   prepare(ring: Ring, ticket: number): void {
@@ -115,9 +143,7 @@ export class Quick implements Started, User {
       }
     }
     this.drop(ring);
-    this.settled = true;
-    this.done.moved(res);
-    this.handle.leave(this);
+    this.moved(res);
     return copied;
   }
 

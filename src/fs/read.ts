@@ -4,6 +4,7 @@
 // end (/proc/self/maps comes in pieces), a size may be a lie (/proc says 0) or grow meanwhile.
 
 import { fdOf } from '../direct.ts';
+import { readNow, sizeNow } from '../now.ts';
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Started } from '../reactor.ts';
@@ -12,6 +13,7 @@ import type { Runtime } from '../runtime.ts';
 import { Lifecycle } from '../slot.ts';
 import {
   INLINE_READ,
+  IORING_OP_NOP,
   IORING_OP_OPENAT,
   IORING_OP_READ,
   IORING_OP_STATX,
@@ -57,6 +59,8 @@ const SIZING = 2;
 const READING = 3;
 /** One submission has brought it all, or nearly. */
 const ARRIVED = 4;
+/** The budget is spent: an operation without effect, which waits for the next iteration. */
+const WAITING = 5;
 
 /** Reads a file that it opens itself, or the rest of an open one. */
 export class ReadFile extends Composite<Buffer> {
@@ -70,6 +74,8 @@ export class ReadFile extends Composite<Buffer> {
    * of the process; -1: there is none, or it was not opened here.
    */
   private slot = -1;
+  /** It has a descriptor of its own, and what is in memory is read on this thread (now.ts). */
+  private plain = false;
   /** Something is open in the slot. */
   private open = false;
   /** Alone on the ring it is one submission first. */
@@ -116,8 +122,12 @@ export class ReadFile extends Composite<Buffer> {
     if (stage === OPENING) {
       const { flags } = this;
       const at = inputPath(ring, this.name as string | Uint8Array, 'open');
-      const slot = (this.runtime as Runtime).executor.reactor.directs.borrow();
+      // What is read on this thread needs a descriptor.
+      const { allowed, executor } = this.runtime as Runtime;
+      const plain = guess.first === LARGE && allowed === null;
+      const slot = plain ? -1 : executor.reactor.directs.borrow();
       this.slot = slot;
+      this.plain = slot < 0 && allowed === null;
       // Signals reach one ticket, and a train has three.
       const alone = slot >= 0 && this.signal === null;
       this.train = alone
@@ -141,6 +151,10 @@ export class ReadFile extends Composite<Buffer> {
       return;
     }
     this.call = 'read';
+    if (stage === WAITING) {
+      border.start(IORING_OP_NOP, ticket, -1, NONE, 0, 0, 0, 0, 0, 0, 0);
+      return;
+    }
     this.region = ring.regions.hold(this.wanted);
     border.start(IORING_OP_READ, ticket, this.from, this.region, 0, this.wanted, -1, -1, 0, 0, 0);
   }
@@ -236,7 +250,9 @@ export class ReadFile extends Composite<Buffer> {
         return this.unload(res, ring);
       case OPENING:
         this.stage = FIRST;
-        return AGAIN;
+        return this.plain ? this.sizedNow() : AGAIN;
+      case WAITING:
+        return this.readNow();
       case FIRST:
         return this.first(res, ring);
       case SIZING:
@@ -247,7 +263,8 @@ export class ReadFile extends Composite<Buffer> {
         // The last one proves the end; where that is not known, more and more is asked for.
         if (this.pieces === null && this.filled === this.target.length) this.wanted = PROOF_BYTES;
         else this.wanted = Math.min(INLINE_READ, this.wanted * 4);
-        return AGAIN;
+        // The kernel reads ahead.
+        return this.plain && this.filled < this.target.length ? this.readNow() : AGAIN;
     }
   }
 
@@ -281,6 +298,44 @@ export class ReadFile extends Composite<Buffer> {
     this.stage = READING;
     this.wanted = INLINE_READ;
     return AGAIN;
+  }
+
+  /** A file that is opened here, of a known size: what is in memory is read on this thread. */
+  private sizedNow(): boolean {
+    const { executor } = this.runtime as Runtime;
+    const size = sizeNow(executor, this.fd);
+    if (size > LARGEST) throw tooLarge(size);
+    if (size <= 0) return AGAIN;
+    this.target = Buffer.allocUnsafeSlow(size);
+    return this.readNow();
+  }
+
+  /** Goes on with that, and lets the ring do what is not in memory. */
+  private readNow(): boolean {
+    const { executor } = this.runtime as Runtime;
+    const { fd, target } = this;
+    this.call = 'read';
+    for (;;) {
+      if (!executor.affords) {
+        this.stage = WAITING;
+        return AGAIN;
+      }
+      const length = Math.min(target.length - this.filled, INLINE_READ);
+      const proof = length === 0;
+      const count = proof
+        ? readNow(executor, fd, PROOF, 0, PROOF_BYTES, -1)
+        : readNow(executor, fd, target, this.filled, length, -1);
+      if (count === 0) return this.done();
+      if (count > 0 && !proof) {
+        this.filled += count;
+        this.total += count;
+        continue;
+      }
+      this.stage = READING;
+      this.wanted = proof ? PROOF_BYTES : INLINE_READ;
+      if (count > 0) this.append(count, PROOF); // It has grown.
+      return AGAIN;
+    }
   }
 
   /** One buffer of `size` bytes that begins with what has come. */
@@ -326,6 +381,7 @@ export class ReadFile extends Composite<Buffer> {
 }
 
 const NOTHING = Buffer.alloc(0);
+const PROOF = new Uint8Array(PROOF_BYTES);
 
 function tooLarge(size: number): RangeError {
   const text = `File size (${size}) is greater than 2 GiB`;

@@ -26,12 +26,13 @@ function move(runtime: Runtime, bytes: Bytes, writes: boolean, instead: () => vo
   const call = new Call(callback, instead);
   const start = (ended: () => void) => {
     const moved = (error: unknown, count: number) => {
-      ended();
+      // The next one may end at once, and comes behind this one.
       if (error === null) call.end(null, count, given);
-      else call.fail(error, 0, given);
+      ended();
+      if (error !== null) call.fail(error, 0, given);
     };
     const transfer = new Transfer(runtime, fd, views, position, writes, moved);
-    begin(() => transfer.start());
+    begin(() => transfer.begin());
   };
   if (position >= 0) start(during(fd));
   else inOrder(fd, writes, start);

@@ -60,14 +60,15 @@ export class Call extends AsyncResource {
 
   /**
    * Starts an operation, and ends with its outcome: (null), (null, value) or (error). `ended` is
-   * told first.
+   * told.
    */
   take<T>(outcome: PromiseLike<T>, show?: (value: T) => unknown, ended: () => void = no): void {
     begin(() => {
       outcome.then(
         (value) => {
-          ended();
+          // The next one may end at once, and comes behind this one.
           this.show(value, show);
+          ended();
         },
         (error) => {
           ended();

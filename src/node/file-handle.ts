@@ -27,7 +27,7 @@ import { raise } from './raise.ts';
 import { learnToIterate, standIn } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { readStream, webStream, writeStream } from './streams.ts';
-import { CURSOR, isLong, Line, move, placeAt } from './windows.ts';
+import { CURSOR, isLong, Line, move, one } from './windows.ts';
 
 const EventEmitter: typeof import('node:events').EventEmitter =
   process.getBuiltinModule('node:events').EventEmitter;
@@ -355,9 +355,7 @@ export class FileHandle extends EventEmitter {
     const long = isLong(views);
     const work = (): PromiseLike<number> => {
       if (long) return move(this.#file, name, views, at, () => this.#positions(fd));
-      const [view] = views;
-      if (views.length > 1 || view === undefined) return this.#file[name](views, placeAt(at));
-      return this.#file[name === 'readv' ? 'read' : 'write'](view, placeAt(at));
+      return one(this.#file, name, views, at);
     };
     return at === CURSOR ? this.#line.enter(long, work) : work();
   }

@@ -1,5 +1,6 @@
 // fs.read, readv, write and writev of any length: one operation moves at most 1 MiB.
 
+import { readNow, worthNow } from '../now.ts';
 import type { Op } from '../op.ts';
 import type { Runtime } from '../runtime.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
@@ -59,9 +60,10 @@ export class Transfer {
     this.total = views.reduce((sum, view) => sum + view.byteLength, 0);
   }
 
-  start(): void {
+  begin(): void {
     const length = Math.min(this.total - this.count, MAX_TRANSFER);
     try {
+      if (this.now(length)) return;
       this.operation(length).then(
         (count) => this.ended(count, length),
         (error) => this.failed(error),
@@ -69,6 +71,24 @@ export class Transfer {
     } catch (error) {
       this.failed(error); // A buffer that was detached between two windows.
     }
+  }
+
+  /** What is in memory is read at once, or in the next iteration of the event loop. */
+  private now(length: number): boolean {
+    const { runtime, fd, views, writes } = this;
+    const [view] = views;
+    const at = this.at();
+    if (writes || views.length !== 1 || view === undefined || typeof at === 'bigint') return false;
+    if (!worthNow(length) || runtime.ended) return false;
+    const { executor } = runtime;
+    if (!executor.affords) {
+      executor.postpone(this);
+      return true;
+    }
+    const count = readNow(executor, fd, view, this.count, length, at);
+    if (count < 0) return false;
+    this.ended(count, length);
+    return true;
   }
 
   private operation(length: number): Op<number> {
@@ -92,7 +112,7 @@ export class Transfer {
 
   private ended(count: number, length: number): void {
     this.count += count;
-    if (this.more(count, length)) this.start();
+    if (this.more(count, length)) this.begin();
     else this.moved(null, this.count);
   }
 

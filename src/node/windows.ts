@@ -38,7 +38,7 @@ export async function move(
     const length = Math.min(total - count, MAX_TRANSFER);
     let moved: number;
     try {
-      moved = await file[name](part(views, count, length), placeAt(at, count));
+      moved = await one(file, name, part(views, count, length), at, count);
     } catch (error) {
       // What was moved before is the outcome; whoever goes on from there gets the error.
       if (count > 0) return count;
@@ -48,6 +48,23 @@ export async function move(
     if (moved === 0 || count === total) return count;
     if (name === 'readv' && (moved < length || !hasPositions())) return count;
   }
+}
+
+/** One transfer of at most 1 MiB; a read of one view may be made on this thread. */
+export function one(
+  file: File,
+  name: 'readv' | 'writev',
+  views: Views,
+  at: number | bigint,
+  count = 0,
+): PromiseLike<number> {
+  const [view] = views;
+  if (views.length > 1 || view === undefined) return file[name](views, placeAt(at, count));
+  if (name === 'writev') return file.write(view, placeAt(at, count));
+  if (typeof at === 'bigint') return file.read(view, placeAt(at, count));
+  return new Promise((moved, failed) => {
+    file.move(true, view, at === CURSOR ? CURSOR : at + count, { moved, failed });
+  });
 }
 
 /** Keeps the order at a cursor where one transfer takes several operations. */

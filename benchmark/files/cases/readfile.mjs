@@ -15,8 +15,8 @@ const CORES =
   'it is one thread against the two that the pool of the other keeps busy, which needs half ' +
   'as much CPU again for a file; the column beside says so.';
 const MEMORY =
-  'most of the cost is the cold memory of a result that is nobody else’s, and its bytes are ' +
-  'copied once more than by read(2) into it (I1).';
+  'most of the cost is the cold memory of a result that is nobody else’s, and its collection; it ' +
+  'is one thread against the two of a pool.';
 
 const aims = {
   'readfile-1k-x64': [

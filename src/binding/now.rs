@@ -1,0 +1,106 @@
+//! Reads of the page cache on this thread, straight into JavaScript's memory.
+//!
+//! They are no operations of the ring: a plain preadv2(2) with RWF_NOWAIT, which gives what is in
+//! memory already and never waits. No JavaScript runs meanwhile, so that nobody can transfer,
+//! shrink or collect the bytes, and the kernel knows them no longer when the call returns: I1 is
+//! about what is in flight. Whatever such a call cannot do, the ring does.
+
+use napi::bindgen_prelude::Unknown;
+use napi::{Env, JsValue, sys};
+use napi_derive::napi;
+use std::ptr::null_mut;
+
+/// The cursor, as a position.
+const CURSOR: i64 = -1;
+
+/// Not every libc has it, nor preadv2.
+const RWF_NOWAIT: i32 = 8;
+
+/// Fills `length` bytes of a Uint8Array from `from` on; `position` -1 is the cursor. Fewer: the
+/// file has ended. A negative errno: nothing has happened, the ring is to be asked. So it is when
+/// a part is not in memory (EAGAIN), or for what is no regular file, or is past the page cache.
+#[napi(catch_unwind)]
+pub fn read_now(
+  env: &Env,
+  fd: i32,
+  #[napi(ts_arg_type = "Uint8Array")] bytes: Unknown<'_>,
+  from: u32,
+  length: u32,
+  position: f64,
+) -> i32 {
+  let Some((base, size)) = bytes_of(env.raw(), bytes.raw()) else {
+    return -libc::EFAULT;
+  };
+  let (from, length) = (from as usize, length as usize);
+  if from.checked_add(length).is_none_or(|end| end > size) {
+    return -libc::EFAULT;
+  }
+  if size_of_cached(fd) < 0 {
+    return -libc::EOPNOTSUPP;
+  }
+  fill(fd, base.wrapping_add(from), length, position as i64)
+}
+
+/// The size of a regular file that is read through the page cache; -1: it is none.
+#[napi(catch_unwind)]
+pub fn size_now(fd: i32) -> f64 {
+  size_of_cached(fd) as f64
+}
+
+fn size_of_cached(fd: i32) -> i64 {
+  // SAFETY: I1: a struct of this frame, which the kernel fills before the call returns.
+  let (flags, found, stat) = unsafe {
+    let mut stat: libc::stat = std::mem::zeroed();
+    (libc::fcntl(fd, libc::F_GETFL), libc::fstat(fd, &mut stat), stat)
+  };
+  let cached = flags >= 0 && flags & libc::O_DIRECT == 0;
+  if found == 0 && cached && stat.st_mode & libc::S_IFMT == libc::S_IFREG {
+    stat.st_size
+  } else {
+    -1
+  }
+}
+
+/// Reads until it is full or nothing comes any more.
+fn fill(fd: i32, base: *mut u8, length: usize, position: i64) -> i32 {
+  let mut done = 0;
+  while done < length {
+    let part = libc::iovec { iov_base: base.wrapping_add(done).cast(), iov_len: length - done };
+    let at = if position == CURSOR { CURSOR } else { position + done as i64 };
+    // SAFETY: I1: in the view's bytes by the check of the caller; they stay where they are until
+    // JavaScript runs again, which is after this call, and the kernel keeps nothing of it.
+    let count = unsafe { libc::syscall(libc::SYS_preadv2, fd, &part, 1, at, 0, RWF_NOWAIT) };
+    if count == 0 {
+      break;
+    }
+    if count < 0 {
+      let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+      if position == CURSOR && done > 0 {
+        // SAFETY: I1: no memory is named. What was read will be read again.
+        unsafe { libc::lseek(fd, -(done as i64), libc::SEEK_CUR) };
+      }
+      return -errno;
+    }
+    done += count as usize;
+  }
+  done as i32
+}
+
+/// The bytes of a Uint8Array.
+fn bytes_of(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize)> {
+  let (mut kind, mut length, mut data) = (0, 0, null_mut());
+  // SAFETY: I6: `env` and `value` are of the running call.
+  let status = unsafe {
+    sys::napi_get_typedarray_info(
+      env,
+      value,
+      &mut kind,
+      &mut length,
+      &mut data,
+      null_mut(),
+      null_mut(),
+    )
+  };
+  let bytes = kind == sys::TypedarrayType::uint8_array;
+  (status == sys::Status::napi_ok && bytes && !data.is_null()).then_some((data.cast(), length))
+}
