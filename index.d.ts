@@ -19,6 +19,8 @@ export declare class NativeRing {
   turn(): () => void
   /** The keep-alive function: makes the loop's reference what H_REFERENCED says. */
   keepAlive(): () => void
+  /** The function behind `readCached`: arguments and results are words in the header. */
+  look(): () => void
   /** More regions of a class; `null` at the memory limit, or when there is no memory. */
   grow(sizeClass: number): NativeGrowth | null
   /** A group of provided buffers; 0 at the memory limit, or a negative errno. */

@@ -13,7 +13,7 @@ import test, { type ExecutionContext } from 'ava';
 import * as fs from '../src/node/fs-promises.ts';
 import { existing, type Runtime } from '../src/runtime.ts';
 import { report } from './lifecycle/child.ts';
-import { until } from './support.ts';
+import { taken, until } from './support.ts';
 
 const page = readFileSync(new URL('../docs/drop-in.md', import.meta.url), 'utf8');
 
@@ -121,10 +121,10 @@ async function ring(at: At): Promise<Runtime> {
 /** How many operations a call was. */
 async function operations(runtime: Runtime, call: () => unknown): Promise<number> {
   await until(() => runtime.stats().inFlight === 0);
-  const before = runtime.stats().submitted;
+  const before = taken(runtime);
   await call();
   await until(() => runtime.stats().inFlight === 0);
-  return runtime.stats().submitted - before;
+  return taken(runtime) - before;
 }
 
 const through = (count: number): string => (count > 0 ? 'ring' : 'node:fs');

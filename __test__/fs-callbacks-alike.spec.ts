@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import ringFs from '../src/node/fs.ts';
 import { current } from '../src/runtime.ts';
-import { folder, settle, until } from './support.ts';
+import { folder, settle, taken, until } from './support.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments here are wrong on purpose
 type Any = any;
@@ -491,9 +491,9 @@ for (const [name, calls] of Object.entries(TABLE)) {
       for (const call of calls[kind]) {
         const node = await made(t, nodeFs as unknown as Fs, call);
         await until(() => current().stats().inFlight === 0);
-        const before = current().stats().submitted;
+        const before = taken(current());
         const ours = await made(t, ringFs as unknown as Fs, call);
-        const used = current().stats().submitted - before;
+        const used = taken(current()) - before;
         t.deepEqual(ours, node, `${call}`);
         t.is(used > 0 ? 'ring' : 'node', kind, `${call} took the ${used > 0 ? 'ring' : 'node'}`);
       }

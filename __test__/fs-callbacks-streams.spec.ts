@@ -13,7 +13,7 @@ import serially from 'ava';
 import fs from '../src/node/fs.ts';
 import promises from '../src/node/fs-promises.ts';
 import { current } from '../src/runtime.ts';
-import { folder, settle, until } from './support.ts';
+import { folder, settle, taken, until } from './support.ts';
 
 // The counts of the ring are of all tests that run.
 const test = serially.serial;
@@ -25,9 +25,9 @@ serially.before(async () => {
 /** How many operations the ring got meanwhile. */
 async function submitted(work: () => Promise<unknown>): Promise<number> {
   await until(() => current().stats().inFlight === 0);
-  const before = current().stats().submitted;
+  const before = taken(current());
   await work();
-  return current().stats().submitted - before;
+  return taken(current()) - before;
 }
 
 type Options = Parameters<typeof fs.createReadStream>[1] & object;

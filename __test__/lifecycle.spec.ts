@@ -199,6 +199,14 @@ test.serial('opens that race terminate() are closed, unless a callback got them'
   }
 });
 
+test.serial('files that a terminated worker was reading are closed', async (t) => {
+  t.timeout(4 * STRESS * MINUTES);
+  const workers = RUNTIME === 'deno' ? 15 : 60;
+  const found = await report<Opens>(t, 'fs-looks.mjs', [String(workers)], LIMIT);
+  t.is(found.workers, workers * STRESS);
+  t.true(Math.abs(found.after - found.before) <= OWN.fds, `${found.before} -> ${found.after}`);
+});
+
 test.serial('aborted opens leave no descriptor', async (t) => {
   t.timeout(2 * STRESS * MINUTES);
   const found = await report<Opens>(t, 'opens.mjs', ['aborted'], LIMIT);

@@ -31,6 +31,12 @@ export async function runtime(t: ExecutionContext, options?: Options): Promise<R
   return rt;
 }
 
+/** Operations that the ring got, and looks at files that took none. */
+export function taken(rt: Runtime): number {
+  const { submitted, looks } = rt.stats();
+  return submitted + looks;
+}
+
 /** A folder that is removed after the test. */
 export function folder(t: ExecutionContext): string {
   const path = mkdtempSync(join(tmpdir(), 'ringcore-'));

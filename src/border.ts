@@ -36,6 +36,8 @@ export class Border {
   readonly words: Int32Array;
   private readonly inputs: Uint8Array;
   private inputsUsed = 0;
+  /** What the last look at a file has read. */
+  readonly cached: Buffer;
   /** Bytes of what went last into the inputs area. */
   inputBytes = 0;
   /** Places of kept descriptors: those below were used, and which of them are free. */
@@ -51,6 +53,7 @@ export class Border {
     this.driver = driver;
     this.words = new Int32Array(driver.memory);
     this.inputs = new Uint8Array(driver.memory, C.BORDER_INPUTS, C.INPUTS_BYTES);
+    this.cached = Buffer.from(driver.memory, C.BORDER_CACHED, C.CACHED_BYTES);
   }
 
   // PAIR: Border.turn
@@ -155,6 +158,16 @@ export class Border {
     this.inputBytes = length + 1;
     this.inputsUsed = (from + length + 8) & ~7;
     return from;
+  }
+
+  /** A look at the file whose path was put last into the inputs area, which is free again. */
+  look(from: number): number {
+    const { words } = this;
+    words[C.H_CACHED] = from;
+    words[C.H_CACHED_PATH] = this.inputBytes;
+    this.inputsUsed = from;
+    this.driver.look();
+    return words[C.H_CACHED] as number;
   }
 
   /**

@@ -72,6 +72,20 @@ export const H_GROUP_KIB = 24;
 export const H_ALLOC_KIB = 20;
 /** Header word: bytes of registered buffers, in KiB. */
 export const H_REGISTERED_KIB = 21;
+/**
+ * Header word of `readCached`: where in the inputs area the path is; afterwards how many bytes the
+ * file has, or a negative errno.
+ */
+export const H_CACHED = 22;
+/** Header word of `readCached`: bytes of the path, its NUL among them. */
+export const H_CACHED_PATH = 23;
+/**
+ * Header word, written by Rust: a descriptor that `readCached` has opened, plus 1. TypeScript sets
+ * it back to 0 when it has it; teardown closes it (I3).
+ */
+export const H_CACHED_FD = 25;
+/** Header word: looks that found something, or that there is nothing. */
+export const H_LOOKS = 26;
 /** Mode bit: enter the kernel and reap. Without it descriptors are only taken in. */
 export const TURN_ENTER = 1;
 /** Mode bit: park at the end if nothing is left to do. */
@@ -97,8 +111,12 @@ export const INPUTS_BYTES = 0x10000;
 export const BORDER_KEPT = 0x31000;
 /** Words there. */
 export const MAX_KEPT = 4096;
+/** Byte offset of what `readCached` has read. */
+export const BORDER_CACHED = 0x35000;
+/** Bytes there; a file has fewer. */
+export const CACHED_BYTES = 16384;
 /** Bytes of the border in all. */
-export const BORDER_BYTES = 0x35000;
+export const BORDER_BYTES = 0x39000;
 /** A turn reaps at most about this many completions (I8). */
 export const TURN_COMPLETIONS = 256;
 /** One enter moves at most about this many bytes on the calling thread (I8). */

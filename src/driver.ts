@@ -45,6 +45,9 @@ export interface Driver extends Memory {
   // PAIR: Driver.park
   /** Whether the last submit left nothing to do and asked for a wake-up. False: come again. */
   park(): boolean;
+  // PAIR: Driver.look
+  /** A look at a small file, by system calls that wait for nothing: see fs/cached.ts. */
+  look(): void;
   // PAIR: only-typescript Driver.keepAlive -- only an event loop asks whether anybody still waits
   /** Makes the process's reference what H_REFERENCED says. */
   keepAlive(): void;

@@ -192,7 +192,7 @@ export class Executor {
   }
 
   /** A macrotask of our own begins: the whole budget is there again. */
-  private freshWindow(): void {
+  freshWindow(): void {
     this.spent = false;
     this.openWindow();
   }
@@ -250,7 +250,7 @@ export class Executor {
   };
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */
-  private charge(delivered: number): void {
+  charge(delivered: number): void {
     const now = this.reactor.ring.words[C.H_CLOCK] as number;
     if (this.firstTurn) {
       // The clock word is of the last turn; this window begins with the end of its first.

@@ -52,6 +52,11 @@ export class Gate {
     return false;
   }
 
+  /** Whether one may go in without waiting. */
+  get roomy(): boolean {
+    return this.open < this.limit;
+  }
+
   private get limit(): number {
     const slots = this.slots();
     return slots === 0 ? FEW : Math.min(MOST, slots >> 1);

@@ -36,6 +36,7 @@ export class Kernel implements Driver {
   readonly ring: import('../index.d.ts').NativeRing;
   private readonly turn: () => void;
   private readonly reference: () => void;
+  private readonly cached: () => void;
 
   private constructor(ring: import('../index.d.ts').NativeRing) {
     const info = ring.info();
@@ -48,6 +49,7 @@ export class Kernel implements Driver {
     this.words = new Int32Array(this.memory);
     this.turn = ring.turn();
     this.reference = ring.keepAlive();
+    this.cached = ring.look();
   }
 
   // PAIR: Kernel.open
@@ -99,6 +101,11 @@ export class Kernel implements Driver {
   // PAIR: Kernel.park
   park(): boolean {
     return this.words[C.H_MORE] === 0;
+  }
+
+  // PAIR: Kernel.look
+  look(): void {
+    this.cached();
   }
 
   keepAlive(): void {

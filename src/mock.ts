@@ -161,6 +161,13 @@ export class Mock implements Driver {
     return this.words[C.H_MORE] === 0;
   }
 
+  // PAIR: Mock.look
+  look(): void {
+    const ended = this.words[C.H_FATAL] !== 0 || this.words[C.H_CLOSED] === 1;
+    this.words[C.H_CLOCK] += this.world.random.below(4);
+    this.world.look(this.words, ended);
+  }
+
   /** Operations between their descriptor and their completion. */
   get inFlight(): number {
     return this.waiting.length + this.world.running.length + this.world.finished.length;
@@ -182,17 +189,9 @@ export class Mock implements Driver {
   }
 
   /** No simulated kernel has buffer groups. */
-  provide(): number {
-    return -EOPNOTSUPP;
-  }
-
-  show(): null {
-    return null;
-  }
-
-  hide(): boolean {
-    return false;
-  }
+  readonly provide = (): number => -EOPNOTSUPP;
+  readonly show = (): null => null;
+  readonly hide = (): boolean => false;
 
   grow(size: number): Growth | null {
     const bytes = classBytes(size);

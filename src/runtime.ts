@@ -27,6 +27,8 @@ export interface Stats {
   wakes: number;
   overflows: number;
   stale: number;
+  /** Small files that were in the kernel's caches, and took no operation. */
+  looks: number;
   inFlight: number;
   /** Bytes of slabs for copies. */
   regionBytes: number;
@@ -49,6 +51,7 @@ const NO_STATS: Stats = {
   wakes: 0,
   overflows: 0,
   stale: 0,
+  looks: 0,
   inFlight: 0,
   regionBytes: 0,
   allocBytes: 0,
@@ -175,6 +178,7 @@ export class Runtime {
       wakes: count(C.H_WAKES),
       overflows: count(C.H_OVERFLOWS),
       stale: count(C.H_STALE),
+      looks: count(C.H_LOOKS),
       inFlight: started.reactor.ring.slots.size,
       regionBytes: count(C.H_REGION_KIB) * 1024,
       allocBytes: count(C.H_ALLOC_KIB) * 1024,

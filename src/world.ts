@@ -7,7 +7,7 @@ import type { Faults, Random } from './mock.ts';
 import * as S from './sqe.ts';
 import { OPS } from './table.ts';
 
-const [ENOENT, EIO, EBADF, ETIME, EALREADY, ECANCELED] = [2, 5, 9, 62, 114, 125];
+const [ENOENT, EIO, EBADF, EAGAIN, ETIME, EALREADY, ECANCELED] = [2, 5, 9, 11, 62, 114, 125];
 
 /** Words that TypeScript writes when it needs them only. */
 export const RARE: readonly number[] = [
@@ -132,6 +132,10 @@ export interface Finished {
   readonly res: number;
 }
 
+// PAIR: CACHED_PATTERN
+/** What every byte of a file is that a look finds whole. */
+export const CACHED_PATTERN = 0xca;
+
 // PAIR: World
 /** The simulated kernel; the test looks into it. */
 export class World {
@@ -232,6 +236,26 @@ export class World {
     entry.done = true;
     if (entry.region !== null) entry.region.busy = false;
     if (entry.ticket !== S.NO_TICKET) this.finished.push({ entry, ticket: entry.ticket, res });
+  }
+
+  // PAIR: World.look
+  /** A look at a small file: whole, absent, open, or nobody knows. */
+  look(words: Int32Array, ended: boolean): void {
+    const { random, faults } = this;
+    words[C.H_CACHED] = -EAGAIN;
+    words[C.H_CACHED_FD] = 0;
+    if (ended || this.stuck || random.chance(faults.late)) return;
+    words[C.H_LOOKS]++;
+    if (random.chance(faults.error)) {
+      words[C.H_CACHED] = -ENOENT;
+    } else if (random.chance(faults.short)) {
+      this.open.add(++this.nextFd);
+      words[C.H_CACHED_FD] = this.nextFd + 1;
+    } else {
+      const length = random.below(C.CACHED_BYTES);
+      new Uint8Array(words.buffer, C.BORDER_CACHED, length).fill(CACHED_PATTERN);
+      words[C.H_CACHED] = length;
+    }
   }
 
   // PAIR: World.advance

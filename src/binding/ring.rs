@@ -39,6 +39,13 @@ impl Shared {
     }
   }
 
+  /// A look at a small file.
+  fn look(&self) {
+    if let Some(border) = &mut *self.border.borrow_mut() {
+      border.look();
+    }
+  }
+
   /// Sets the parker's reference as H_REFERENCED asks.
   fn keep_alive(&self, env: sys::napi_env) {
     let wanted = self.border.borrow().as_ref().is_some_and(|border| border.get(H_REFERENCED) == 1);
@@ -249,6 +256,12 @@ impl NativeRing {
   #[napi(catch_unwind, ts_return_type = "() => void")]
   pub fn keep_alive<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
     bare(env, c"keepAlive", bare_keep_alive, &self.shared)
+  }
+
+  /// The function behind `readCached`: arguments and results are words in the header.
+  #[napi(catch_unwind, ts_return_type = "() => void")]
+  pub fn look<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    bare(env, c"look", bare_look, &self.shared)
   }
 
   /// More regions of a class; `null` at the memory limit, or when there is no memory.
@@ -485,6 +498,16 @@ unsafe extern "C" fn bare_keep_alive(
 ) -> sys::napi_value {
   if let Some(shared) = shared_of(env, info) {
     guarded(env, shared, || shared.keep_alive(env));
+  }
+  null_mut()
+}
+
+unsafe extern "C" fn bare_look(
+  env: sys::napi_env,
+  info: sys::napi_callback_info,
+) -> sys::napi_value {
+  if let Some(shared) = shared_of(env, info) {
+    guarded(env, shared, || shared.look());
   }
   null_mut()
 }

@@ -98,10 +98,7 @@ export abstract class Composite<T> extends Op<T> {
 
   override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
     const own = ring as unknown as Ring;
-    if (opened && res >= 0) {
-      this.fd = res;
-      this.place = own.border.keep(res);
-    }
+    if (opened && res >= 0) this.own(res, own);
     let again = false;
     let wrong: unknown = null;
     if (res >= 0 && this.lifecycle !== Lifecycle.Abandoned) {
@@ -131,6 +128,12 @@ export abstract class Composite<T> extends Op<T> {
   override refuse(error: unknown): void {
     super.refuse(error);
     this.owner?.ended(this as Composite<unknown>);
+  }
+
+  /** A descriptor is its own from here on. */
+  protected own(fd: number, ring: Ring): void {
+    this.fd = fd;
+    this.place = ring.border.keep(fd);
   }
 
   /** The descriptor is somebody else's from here on. */

@@ -9,7 +9,7 @@ import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
-import type { Runtime } from '../runtime.ts';
+import { existing, type Runtime } from '../runtime.ts';
 import { Lifecycle } from '../slot.ts';
 import {
   INLINE_READ,
@@ -21,6 +21,7 @@ import {
   STATX_BYTES,
 } from '../sqe.ts';
 import { decode } from '../statx.ts';
+import { OPEN, opened, ownBytes, readCached, SPENT, UNKNOWN } from './cached.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
 import { inputPath, pathText } from './path.ts';
 import { Train } from './train.ts';
@@ -39,6 +40,8 @@ const SMALL_ONES = 64;
 /** What the last files were like. */
 const guess: { first: number; small: number } = { first: SMALL, small: 0 };
 
+const { O_RDONLY } = process.getBuiltinModule('node:fs').constants;
+
 /** What Node reads into one buffer at most. */
 const LARGEST = 2 ** 31 - 1;
 
@@ -52,6 +55,23 @@ const [EINTR, ECANCELED] = [4, 125];
 
 /** Since Node 26 the errors of its readFile name the path when a read failed, too. */
 const NAMED = Number.parseInt(process.versions.node, 10) >= 26;
+
+function wasSmall(): void {
+  if (++guess.small >= SMALL_ONES) guess.first = SMALL;
+}
+
+/** A look at a file, where it is worth its while: the last one was small. */
+export function lookAt(runtime: Runtime, path: string | Uint8Array): number {
+  const { small, first } = guess;
+  if (first !== SMALL && small === 0) return UNKNOWN;
+  try {
+    const res = readCached(runtime, path);
+    if (res >= 0) wasSmall();
+    return res;
+  } catch {
+    return UNKNOWN; // There is no ring, or no such path: the operation will say it.
+  }
+}
 
 const OPENING = 0;
 const FIRST = 1;
@@ -78,6 +98,8 @@ export class ReadFile extends Composite<Buffer> {
   private plain = false;
   /** Something is open in the slot. */
   private open = false;
+  /** Somebody has looked whether it is in the kernel's caches. */
+  private seen = false;
   /** Alone on the ring it is one submission first. */
   private train: Train | null = null;
   /** Whole pieces that came before `target`. */
@@ -109,6 +131,38 @@ export class ReadFile extends Composite<Buffer> {
   protected override get path(): string | undefined {
     const { name } = this;
     return name !== null && (this.stage === OPENING || NAMED) ? pathText(name) : undefined;
+  }
+
+  override begin(): void {
+    const { name, lifecycle, signal } = this;
+    // A signal may end what is still to come: nothing would be left of it.
+    const fresh = lifecycle === Lifecycle.Fresh && name !== null && signal === null;
+    if (fresh && !this.seen && this.flags === O_RDONLY) {
+      const runtime = this.runtime ?? existing();
+      if (runtime !== null && !runtime.ended) {
+        this.runtime = runtime;
+        this.looked(lookAt(runtime, name));
+      }
+    }
+    if (!this.settled) super.begin();
+  }
+
+  /** What a look at its file has come to. */
+  looked(res: number): void {
+    this.seen = true;
+    if (res === UNKNOWN || res === SPENT) return;
+    const ring = (this.runtime as Runtime).executor.reactor.ring as unknown as Ring;
+    if (res >= 0) {
+      this.lifecycle = Lifecycle.Completed;
+      this.settle(ownBytes(ring.border, res));
+    } else if (res === OPEN) {
+      opened(ring, (fd) => this.own(fd, ring));
+      // Its turn comes, and then what is in memory is read on this thread as well (now.ts).
+      this.plain = (this.runtime as Runtime).allowed === null;
+      this.stage = this.plain ? WAITING : FIRST;
+    } else {
+      this.complete(res, 0, false, ring as unknown as Ring<Started>);
+    }
   }
 
   private get from(): number {
@@ -199,7 +253,7 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   override refuse(error: unknown): void {
-    if (this.slot >= 0)
+    if (this.slot >= 0 || this.fd >= 0)
       this.closeOwn((this.runtime as Runtime).executor.reactor.ring as unknown as Ring);
     super.refuse(error);
   }
@@ -240,7 +294,7 @@ export class ReadFile extends Composite<Buffer> {
 
   private done(): boolean {
     if (this.total > SMALL) guess.small = 0;
-    else if (++guess.small >= SMALL_ONES) guess.first = SMALL;
+    else wasSmall();
     return DONE;
   }
 
@@ -252,7 +306,9 @@ export class ReadFile extends Composite<Buffer> {
         this.stage = FIRST;
         return this.plain ? this.sizedNow() : AGAIN;
       case WAITING:
-        return this.readNow();
+        if (this.target !== NOTHING) return this.readNow();
+        this.stage = FIRST;
+        return this.sizedNow();
       case FIRST:
         return this.first(res, ring);
       case SIZING:

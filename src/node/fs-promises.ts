@@ -4,8 +4,9 @@
 // node's own function does it, with its own errors.
 
 import { constants as C } from '../constants.ts';
+import { ownBytes, ownText, SPENT } from '../fs/cached.ts';
 import { File } from '../fs/file.ts';
-import { ReadFile } from '../fs/read.ts';
+import { lookAt, ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import { Reaction } from '../promise.ts';
@@ -32,6 +33,8 @@ import { plainRm, RM_OPS, removeAll } from './rm.ts';
 import { knowsIteration } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { HandOver } from './trees.ts';
+
+const { setImmediate } = process.getBuiltinModule('node:timers');
 
 // The types go by the same names: FileHandle, FileReadResult ...
 export type * from 'node:fs/promises';
@@ -112,12 +115,19 @@ const READ_OPS: readonly string[] = ['openat', 'read', 'statx', 'close'];
  * completion. One object knows the rest, instead of a closure for each way to end.
  */
 class Whole extends Reaction<Buffer> {
-  private readonly path: string;
+  readonly ring: Runtime;
+  readonly path: string;
   private readonly encoding: BufferEncoding | null;
   private readonly resolve: (value: Buffer | string | Promise<Buffer | string>) => void;
 
-  constructor(path: string, encoding: BufferEncoding | null, resolve: Whole['resolve']) {
+  constructor(
+    ring: Runtime,
+    path: string,
+    encoding: BufferEncoding | null,
+    resolve: Whole['resolve'],
+  ) {
     super(unused, unused);
+    this.ring = ring;
     this.path = path;
     this.encoding = encoding;
     this.resolve = resolve;
@@ -134,6 +144,17 @@ class Whole extends Reaction<Buffer> {
     }
   }
 
+  /** Starts it, after a look at the file (`lookAt`) or none. */
+  start(res: number): void {
+    try {
+      const file = new ReadFile(this.ring, this.path, O_RDONLY, -1);
+      file.looked(res);
+      file.react(this);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
   failed(error: unknown): void {
     const { path, encoding } = this;
     this.resolve(recoverLater(error, () => node.readFile(path, encoding)));
@@ -142,18 +163,53 @@ class Whole extends Reaction<Buffer> {
 
 function unused(): void {}
 
+/** Files that wait for a budget, in the order of the calls; `head` is the next one. */
+let line: Whole[] = [];
+let head = 0;
+/** Places in front of the line that are forgotten in one go. */
+const GONE = 1024;
+
+function later(whole: Whole): void {
+  if (head === line.length) setImmediate(goOn);
+  line.push(whole);
+}
+
+/** A macrotask of our own: the whole budget is there again (I8). */
+function goOn(): void {
+  const { ring } = line[head] as Whole;
+  if (!ring.ended) ring.executor.freshWindow();
+  while (head < line.length) {
+    const whole = line[head] as Whole;
+    const res = lookAt(whole.ring, whole.path);
+    if (res === SPENT) {
+      setImmediate(goOn);
+      return;
+    }
+    head++;
+    if (head === line.length || head === GONE) {
+      line = line.slice(head);
+      head = 0;
+    }
+    whole.start(res);
+  }
+}
+
 function readWhole(
   ring: Runtime,
   path: string,
   encoding: BufferEncoding | null,
 ): Promise<Buffer | string> {
+  const res = lookAt(ring, path);
+  if (res >= 0) {
+    const { border } = ring.executor.reactor.ring;
+    return Promise.resolve(
+      encoding === null ? ownBytes(border, res) : ownText(border, res, encoding),
+    );
+  }
   return new Promise((resolve) => {
-    const whole = new Whole(path, encoding, resolve);
-    try {
-      new ReadFile(ring, path, O_RDONLY, -1).react(whole);
-    } catch (error) {
-      whole.failed(error);
-    }
+    const whole = new Whole(ring, path, encoding, resolve);
+    if (res === SPENT) later(whole);
+    else whole.start(res);
   });
 }
 

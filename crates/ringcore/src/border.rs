@@ -276,13 +276,22 @@ impl Border {
       event.message.into_iter().for_each(|region| self.ring.close_received(region));
     }
     self.set(H_TAKEN, self.get(H_COMPLETIONS));
-    // Streams had taken these, and nobody has taken them from the streams.
+    // Streams had taken these, and nobody has taken them from the streams. What `look` has opened
+    // may be one of them already.
+    let looked = self.get(H_CACHED_FD);
+    let mut left = vec![looked];
     for index in BORDER_KEPT / 4..BORDER_KEPT / 4 + MAX_KEPT {
-      let fd = self.word(index).wrapping_sub(1) as i32;
+      let kept = self.word(index);
+      if kept != 0 && kept != looked {
+        left.push(kept);
+      }
+      self.set_word(index, 0);
+    }
+    self.set(H_CACHED_FD, 0);
+    for fd in left.into_iter().map(|word| word.wrapping_sub(1) as i32) {
       if fd >= 0 && fd != self.protected {
         close_now(fd);
       }
-      self.set_word(index, 0);
     }
   }
 
@@ -326,11 +335,16 @@ impl Border {
     self.set(H_GROUP_KIB, (self.ring.groups.bytes() >> 10) as u32);
   }
 
+  /// The clock, as a word.
+  pub(crate) fn tick(&mut self) {
+    self.set(H_CLOCK, self.born.elapsed().as_micros() as u32);
+  }
+
   /// Counters and the clock, as words that TypeScript reads without a call.
   fn publish(&mut self) {
     let stats = self.ring.stats;
     self.set(H_FATAL, self.ring.fatal().unwrap_or(0) as u32);
-    self.set(H_CLOCK, self.born.elapsed().as_micros() as u32);
+    self.tick();
     self.set(H_TURNS, stats.turns);
     self.set(H_ENTERS, stats.enters);
     self.set(H_SUBMITTED, stats.submitted);

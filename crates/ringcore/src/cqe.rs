@@ -93,6 +93,16 @@ constants! { CQE_CONSTANTS;
   H_ALLOC_KIB = 20;
   /// Header word: bytes of registered buffers, in KiB.
   H_REGISTERED_KIB = 21;
+  /// Header word of `readCached`: where in the inputs area the path is; afterwards how many bytes
+  /// the file has, or a negative errno.
+  H_CACHED = 22;
+  /// Header word of `readCached`: bytes of the path, its NUL among them.
+  H_CACHED_PATH = 23;
+  /// Header word, written by Rust: a descriptor that `readCached` has opened, plus 1. TypeScript
+  /// sets it back to 0 when it has it; teardown closes it (I3).
+  H_CACHED_FD = 25;
+  /// Header word: looks that found something, or that there is nothing.
+  H_LOOKS = 26;
   /// Mode bit: enter the kernel and reap. Without it descriptors are only taken in.
   TURN_ENTER = 1;
   /// Mode bit: park at the end if nothing is left to do.
@@ -116,8 +126,12 @@ constants! { CQE_CONSTANTS;
   BORDER_KEPT = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10);
   /// Words there.
   MAX_KEPT = 4096;
+  /// Byte offset of what `readCached` has read.
+  BORDER_CACHED = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10) + 4096 * 4;
+  /// Bytes there; a file has fewer.
+  CACHED_BYTES = 16 << 10;
   /// Bytes of the border in all.
-  BORDER_BYTES = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10) + 4096 * 4;
+  BORDER_BYTES = 4096 + 1024 * 64 + 4096 * 16 + (64 << 10) + 4096 * 4 + (16 << 10);
   /// A turn reaps at most about this many completions (I8).
   TURN_COMPLETIONS = 256;
   /// One enter moves at most about this many bytes on the calling thread (I8).

@@ -3,7 +3,9 @@
 
 use crate::buffer::Slab;
 use crate::cqe::Cqe;
+use crate::fs::cached::Cached;
 use crate::sqe::Sqe;
+use std::ffi::CStr;
 use std::time::Duration;
 
 /// How long an enter may block.
@@ -83,6 +85,11 @@ pub trait Driver {
   }
   /// IORING_UNREGISTER_PBUF_RING.
   fn unregister_group(&mut self, _id: u16) {}
+  // PAIR: Driver.look
+  /// A look at a small file, by system calls that wait for nothing.
+  fn look(&mut self, _path: &CStr, _into: &mut [u8]) -> Cached {
+    Cached::Unknown
+  }
   /// IORING_REGISTER_SYNC_CANCEL of everything. Its return is no barrier (I7). False: this kernel
   /// has no such call (it came with 6.0).
   fn cancel_all(&mut self) -> bool;

@@ -6,6 +6,7 @@ use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::error::{Error, Result};
 pub use crate::eventfd::{eventfd, signal_eventfd, wait_eventfd};
+use crate::fs::cached::{self, Cached};
 use crate::lane::{self, Lane};
 use crate::polling::{FIRST_LOOK, LAST_LOOK};
 use crate::register;
@@ -15,6 +16,7 @@ pub use crate::setup::{setup, step_down, Options, RingFd, SetupFlags};
 use crate::sqe::{Sqe, IORING_OP_MSG_RING};
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{fence, Ordering};
@@ -287,6 +289,11 @@ impl Driver for Kernel {
     // SAFETY: I1: no argument memory is passed; what the SQEs name is kept by the ring.
     let waited = unsafe { self.ring.submitter().enter::<libc::sigset_t>(0, 0, flags.bits(), None) };
     waited.map(|_| true).map_err(|error| errno_of(&error))
+  }
+
+  // PAIR: Kernel.look
+  fn look(&mut self, path: &CStr, into: &mut [u8]) -> Cached {
+    cached::look(path, into)
   }
 
   fn cancel_all(&mut self) -> bool {

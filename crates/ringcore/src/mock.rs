@@ -6,11 +6,13 @@
 //! is taken, buffers are written or read when it completes.
 
 use crate::cqe::Cqe;
+use crate::fs::cached::Cached;
 use crate::ring::{Driver, Wait};
 use crate::sqe::*;
 pub use crate::world::World;
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
+use std::ffi::CStr;
 use std::rc::Rc;
 
 // PAIR: Random
@@ -175,6 +177,12 @@ impl Driver for Mock {
 
   fn overflowed(&self) -> bool {
     !self.world.borrow().overflow.is_empty()
+  }
+
+  // PAIR: Mock.look
+  fn look(&mut self, path: &CStr, into: &mut [u8]) -> Cached {
+    assert!(!path.is_empty(), "a look at nothing");
+    self.world.borrow_mut().look(into)
   }
 
   fn register_group(&mut self, id: u16, _address: u64, _entries: u16) -> Result<(), i32> {

@@ -52,6 +52,7 @@ pub struct Stats {
   pub inline: u32,
   pub overflows: u32,
   pub stale: u32,
+  pub looks: u32,
 }
 
 /// An operation on its way in: the entry, what it points to, and who learns of its end.

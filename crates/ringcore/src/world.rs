@@ -6,11 +6,16 @@
 #![allow(unsafe_code)]
 
 use crate::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
+use crate::fs::cached::Cached;
 use crate::mock::{Faults, Random};
 use crate::ops::poll_word;
 use crate::sqe::*;
 use crate::table::Memory;
 use std::collections::{HashSet, VecDeque};
+
+// PAIR: CACHED_PATTERN
+/// What every byte of a file is that a look finds whole.
+pub const CACHED_PATTERN: u8 = 0xca;
 
 // PAIR: World
 /// What the mock kernel knows; the test keeps a second handle on it.
@@ -192,6 +197,25 @@ impl World {
       std::hint::black_box(bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
     }
     count
+  }
+
+  // PAIR: World.look
+  /// A look at a small file: whole, absent, open, or nobody knows.
+  pub(crate) fn look(&mut self, into: &mut [u8]) -> Cached {
+    let Faults { late, error, short, .. } = self.faults;
+    if self.random.chance(late) {
+      Cached::Unknown
+    } else if self.random.chance(error) {
+      Cached::Absent
+    } else if self.random.chance(short) {
+      self.next_fd += 1;
+      self.open.insert(self.next_fd);
+      Cached::Open(self.next_fd)
+    } else {
+      let length = self.random.below(into.len() as u32) as usize;
+      into[..length].fill(CACHED_PATTERN);
+      Cached::Whole(length)
+    }
   }
 
   // PAIR: World.advance

@@ -9,6 +9,7 @@
 //! What the ring has no operation for is done with a plain system call: the listing of a directory
 //! (`remove_dir_all`) and the permissions of a copy.
 
+pub mod cached;
 pub mod chunks;
 pub mod file;
 pub mod functions;

@@ -1,0 +1,230 @@
+// Small files that are in the kernel's caches: a look instead of operations of the ring.
+// Pair: crates/ringcore/tests/fscached.rs
+
+import '../src/runtime.ts'; // First: the operations and the runtime import each other.
+
+import { execFile } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import test, { type ExecutionContext } from 'ava';
+import { CACHED_BYTES, H_CACHED, H_CACHED_FD, H_CACHED_PATH } from '../src/cqe.ts';
+import { ReadFile } from '../src/fs/read.ts';
+import { type Options, Runtime } from '../src/index.ts';
+import { Kernel } from '../src/kernel.ts';
+import { FAULTS, Mock } from '../src/mock.ts';
+import { CACHED_PATTERN } from '../src/world.ts';
+import { failure, folder, many, settle, until } from './support.ts';
+
+/** Bytes that say where they belong. */
+function pattern(length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 0xff));
+}
+
+/** How many descriptors of this process lead to a path. */
+function numbers(path: string): number {
+  const leadsTo = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false; // The one that lists them.
+    }
+  };
+  return readdirSync('/proc/self/fd').filter(leadsTo).length;
+}
+
+interface Looks {
+  all: number;
+  whole: number;
+  open: number;
+}
+
+/** A runtime that counts its looks. With `blind` none of them sees anything. */
+function looking(t: ExecutionContext, blind = false, options?: Options): [Runtime, Looks] {
+  const looks: Looks = { all: 0, whole: 0, open: 0 };
+  const rt = new Runtime(options, (checked, wake) => {
+    const kernel = Kernel.open(checked, wake);
+    const words = new Int32Array(kernel.memory);
+    const look = kernel.look.bind(kernel);
+    kernel.look = () => {
+      looks.all++;
+      if (blind) words[H_CACHED_PATH] = 0;
+      look();
+      if ((words[H_CACHED] as number) >= 0) looks.whole++;
+      if (words[H_CACHED_FD] !== 0) looks.open++;
+    };
+    return kernel;
+  });
+  t.teardown(() => rt.close());
+  return [rt, looks];
+}
+
+const read = (rt: Runtime, path: string, flags = 0) => new ReadFile(rt, path, flags, -1);
+
+const SIZES = [0, 1, 511, 512, 4095, 4096, 4097, CACHED_BYTES - 1, CACHED_BYTES, 20_000, 70_000];
+
+test.serial('small files of every size are whole', async (t) => {
+  const root = folder(t);
+  const [seeing, looks] = looking(t);
+  const [blind] = looking(t, true);
+  for (const size of SIZES) {
+    const [path, bytes] = [join(root, String(size)), pattern(size)];
+    writeFileSync(path, bytes);
+    // One that is large makes the next one no candidate.
+    await read(seeing, join(root, '0'));
+    await settle(); // The whole budget is there again.
+    const before = looks.whole;
+    for (const rt of [seeing, blind]) {
+      const found = await read(rt, path);
+      t.true(found.equals(bytes), `${size}`);
+      t.is(found.buffer.byteLength, size, 'memory of its own');
+    }
+    t.is(looks.whole - before, size < CACHED_BYTES ? 1 : 0, `${size}`);
+  }
+  t.true(looks.open > 0);
+});
+
+test.serial('what is no small file is read all the same', async (t) => {
+  const root = folder(t);
+  const [rt, looks] = looking(t);
+  const small = join(root, 'small');
+  writeFileSync(small, '');
+  await read(rt, small); // One that was large before makes the next one no candidate.
+  await settle();
+  const { all } = looks;
+  for (const path of ['/proc/self/status', '/proc/self/maps']) {
+    statSync(path); // The name is in the cache now.
+    const text = String(await read(rt, path));
+    t.true(text.endsWith('\n') && text.length > 100, path);
+  }
+  t.is((await read(rt, '/dev/null')).length, 0);
+  t.is(looks.open, looks.all - all);
+  t.true((await read(rt, '/proc/filesystems')).length > 100, 'never in the cache');
+  const message = 'EISDIR: illegal operation on a directory, read';
+  t.true((await failure(read(rt, root))).message.startsWith(message));
+  const fifo = join(root, 'fifo');
+  await promisify(execFile)('mkfifo', [fifo]);
+  const slowly = 'for i in 1 2 3; do echo $i; sleep 0.01; done > "$0"';
+  const [bytes] = await Promise.all([
+    read(rt, fifo),
+    promisify(execFile)('sh', ['-c', slowly, fifo]),
+  ]);
+  t.is(String(bytes), '1\n2\n3\n');
+});
+
+test.serial('a look fails with the errors of open', async (t) => {
+  const root = folder(t);
+  const [rt, looks] = looking(t);
+  const at = (name: string) => join(root, name);
+  writeFileSync(at('file'), 'x');
+  symlinkSync('loop', at('loop'));
+  symlinkSync('gone', at('broken'));
+  const codes = { none: 'ENOENT', broken: 'ENOENT', 'file/x': 'ENOTDIR', loop: 'ELOOP' };
+  for (const [name, code] of Object.entries(codes)) {
+    for (let i = 0; i < 2; i++) {
+      const { message, errno, syscall, path } = await failure(read(rt, at(name)));
+      t.regex(message, new RegExp(`^${code}: .*, open '${at(name)}'$`));
+      t.deepEqual([typeof errno, syscall, path], ['number', 'open', at(name)]);
+    }
+  }
+  t.is((await failure(read(rt, at('x'.repeat(256))))).code, 'ENAMETOOLONG');
+  t.is((await failure(read(rt, at('x'.repeat(5000))))).code, 'ENAMETOOLONG');
+  const before = looks.all;
+  t.is(String(await read(rt, at('file'), constants.O_NOATIME)), 'x');
+  t.is(looks.all, before, 'other flags are for the ring');
+});
+
+test.serial('reads that never wait let others run', async (t) => {
+  const path = join(folder(t), 'file');
+  writeFileSync(path, 'x');
+  const [rt, looks] = looking(t);
+  let turns = 0;
+  let reads = 0;
+  const loop = async () => {
+    for (; turns < 20; reads++) t.is((await read(rt, path)).length, 1);
+  };
+  const loops = Promise.all([loop(), loop(), loop()]);
+  for (; turns < 20; turns++) await immediate();
+  await loops;
+  t.true(looks.whole > 20 && reads > looks.whole, `${looks.whole} of ${reads}`);
+});
+
+test.serial('a file that was opened is closed, whatever ends its reading', async (t) => {
+  const root = folder(t);
+  const fifo = join(root, 'fifo');
+  await promisify(execFile)('mkfifo', [fifo]);
+  const writer = openSync(fifo, constants.O_RDWR);
+  t.teardown(() => closeSync(writer));
+  const opened = () => numbers(fifo);
+  const small = join(root, 'small');
+  writeFileSync(small, '');
+  t.is(opened(), 1);
+  const [rt, looks] = looking(t);
+  await read(rt, small);
+  await settle();
+  const before = looks.open;
+  const reads = Array.from({ length: 10 }, () => read(rt, fifo));
+  const ends = reads.map((each) => failure(each));
+  await settle(); // An await begins them later.
+  t.is(opened(), 11);
+  for (const each of reads.slice(0, 4)) each.cancel();
+  for (const error of await Promise.all(ends.slice(0, 4))) t.is(error.name, 'AbortError');
+  await until(() => opened() === 7);
+  await rt.close();
+  for (const error of await Promise.all(ends.slice(4))) t.is(error.code, 'ERR_RINGCORE_CLOSED');
+  t.is(opened(), 1);
+  t.is(looks.open - before, 10);
+});
+
+test.serial('a ring that may not read, or has ended, does not look', async (t) => {
+  const path = join(folder(t), 'file');
+  writeFileSync(path, 'x');
+  const [closed, looks] = looking(t);
+  t.is(String(await read(closed, path)), 'x');
+  await closed.close();
+  t.is((await failure(read(closed, path))).code, 'ERR_RINGCORE_CLOSED');
+  t.is(looks.all, 1);
+  const [rt, others] = looking(t, false, { allow: ['nop', 'read', 'close', 'timeout'] });
+  t.is((await failure(read(rt, path))).code, 'EACCES');
+  t.is(others.whole + others.open, 0);
+});
+
+test.serial(
+  'on a kernel that makes faults every file ends once, and nothing stays open',
+  async (t) => {
+    let whole = 0;
+    for (let seed = 0; seed < many(100); seed++) {
+      let mock: Mock | null = null;
+      const rt = new Runtime({}, (_options, wake) => {
+        mock = new Mock(seed, FAULTS, wake);
+        return mock;
+      });
+      const reads = Array.from({ length: 40 }, () => read(rt, 'some/path'));
+      const ends = await Promise.allSettled(reads.map((each) => each.then((bytes) => bytes)));
+      const { world, busyRegions } = mock as unknown as Mock;
+      for (const end of ends) {
+        if (end.status === 'rejected') t.true(['EIO', 'ENOENT'].includes(end.reason.code));
+        else if (end.value.every((byte) => byte === CACHED_PATTERN)) whole++;
+        else
+          t.true(
+            end.value.every((byte) => byte !== CACHED_PATTERN),
+            'bytes of two files',
+          );
+      }
+      await until(() => world.open.size === 0);
+      await rt.close();
+      t.deepEqual([world.badCloses, busyRegions], [0, 0], `seed ${seed}`);
+    }
+    t.true(whole > 100, String(whole));
+  },
+);

@@ -1,0 +1,181 @@
+//! A small file whose name and bytes are in the kernel's caches, by plain system calls that wait
+//! for nothing.
+//! Pair: src/fs/cached.ts
+//!
+//! ```text
+//! openat2(RESOLVE_CACHED) ── fstat ── preadv2(RWF_NOWAIT) ── close     it is whole
+//!      │ not cached             └ another kind of file, or larger, or not cached: it stays open
+//!      └ the ring does it
+//! ```
+//! That is what the ring's own open and read do at first, on this thread too. Four system calls are
+//! cheaper than four entries, slots and completions, and with the size known no second read has to
+//! prove the end.
+#![allow(unsafe_code)]
+
+use crate::border::Border;
+use crate::cqe::*;
+use crate::executor::current;
+use crate::ring::{close_now, Ring};
+use crate::sqe::{IORING_OP_CLOSE, IORING_OP_OPENAT, IORING_OP_READ};
+use std::cell::RefCell;
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What a look has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cached {
+  /// The whole file: so many bytes.
+  Whole(usize),
+  /// It is open, at its start: the rest is the ring's work.
+  Open(i32),
+  /// There is no such file.
+  Absent,
+  /// Nothing has happened: the ring's work from the beginning.
+  Unknown,
+}
+
+/// The arguments of openat2(2).
+#[repr(C)]
+struct OpenHow {
+  flags: u64,
+  mode: u64,
+  resolve: u64,
+}
+
+const RESOLVE_CACHED: u64 = 0x20;
+
+/// The system calls. A file that fills `into` is not known to be whole.
+pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
+  // As io_uring opens at first: what has to be waited for says so, and a FIFO has no writer yet.
+  let flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) as u64;
+  let how = OpenHow { flags, mode: 0, resolve: RESOLVE_CACHED };
+  let (at, size) = (libc::AT_FDCWD, std::mem::size_of::<OpenHow>());
+  // SAFETY: I1: path and arguments are read before the call returns.
+  let fd = unsafe { libc::syscall(libc::SYS_openat2, at, path.as_ptr(), &how, size) } as i32;
+  if fd < 0 {
+    let absent = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
+    return if absent { Cached::Absent } else { Cached::Unknown };
+  }
+  match regular_size(fd).filter(|size| *size < into.len()) {
+    Some(size) if read_now(fd, into) == size as isize => {
+      close_now(fd);
+      Cached::Whole(size)
+    }
+    _ => {
+      // SAFETY: I3: the descriptor was made just now. O_NONBLOCK was our wish only.
+      unsafe { libc::fcntl(fd, libc::F_SETFL, 0) };
+      Cached::Open(fd)
+    }
+  }
+}
+
+/// The size of a regular file.
+fn regular_size(fd: i32) -> Option<usize> {
+  let mut stat = MaybeUninit::<libc::stat>::uninit();
+  // SAFETY: I1: written before the call returns. Not the library's fstat, which looks up a path.
+  let res = unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) };
+  if res != 0 {
+    return None;
+  }
+  // SAFETY: I1: the call has filled it.
+  let stat = unsafe { stat.assume_init() };
+  let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+  usize::try_from(stat.st_size).ok().filter(|_| regular)
+}
+
+/// Bytes from the file's start, its position left alone; -1: not without waiting.
+fn read_now(fd: i32, into: &mut [u8]) -> isize {
+  let iovec = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+  let (offset, high) = (0, 0);
+  // SAFETY: I1: `into` is written before the call returns, and no longer than it is.
+  let res = unsafe {
+    libc::syscall(libc::SYS_preadv2, fd, &iovec, 1, offset as i64, high as i64, libc::RWF_NOWAIT)
+  };
+  res as isize
+}
+
+impl Ring {
+  /// A look at a file, where this ring may open and read some.
+  pub fn look(&mut self, path: &CStr, into: &mut [u8]) -> Cached {
+    let opcodes = [IORING_OP_OPENAT, IORING_OP_READ, IORING_OP_CLOSE];
+    let allowed = opcodes.iter().all(|opcode| self.allows(*opcode));
+    // With a polling thread this one makes no system calls.
+    if self.closed || self.fatal.is_some() || self.polled || !allowed {
+      return Cached::Unknown;
+    }
+    let found = self.driver.look(path, into);
+    self.stats.looks = self.stats.looks.wrapping_add((found != Cached::Unknown) as u32);
+    found
+  }
+}
+
+impl Border {
+  /// `readCached` of TypeScript: arguments and results are words, the path is among the inputs.
+  pub fn look(&mut self) {
+    let (from, len) = (self.get(H_CACHED), self.get(H_CACHED_PATH));
+    let found = match from.checked_add(len) {
+      Some(end) if end <= INPUTS_BYTES => self.look_at(from as usize, len as usize),
+      _ => Cached::Unknown,
+    };
+    let (res, fd) = match found {
+      Cached::Whole(bytes) => (bytes as i32, -1),
+      Cached::Open(fd) => (-libc::EAGAIN, fd),
+      Cached::Absent => (-libc::ENOENT, -1),
+      Cached::Unknown => (-libc::EAGAIN, -1),
+    };
+    self.set(H_CACHED, res as u32);
+    self.set(H_CACHED_FD, (fd + 1) as u32);
+    self.set(H_LOOKS, self.ring.stats.looks);
+    self.tick();
+  }
+
+  fn look_at(&mut self, from: usize, len: usize) -> Cached {
+    let memory = self.memory().clone();
+    let path = memory.base().wrapping_add(BORDER_INPUTS as usize + from);
+    let into = memory.base().wrapping_add(BORDER_CACHED as usize);
+    // SAFETY: I6: in the slab by the caller's check; only the JavaScript thread writes there, and
+    // it is in this call.
+    let path = unsafe { std::slice::from_raw_parts(path, len) };
+    // SAFETY: I6: as above; nothing else lies in these bytes of the slab.
+    let into = unsafe { std::slice::from_raw_parts_mut(into, CACHED_BYTES as usize) };
+    match CStr::from_bytes_with_nul(path) {
+      Ok(path) => self.ring.look(path, into),
+      Err(_) => Cached::Unknown,
+    }
+  }
+}
+
+thread_local! {
+  /// What a look reads: memory that is warm, and has its bytes copied out once.
+  static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a look has brought to a task.
+pub(crate) enum Found {
+  /// The whole file.
+  Whole(Vec<u8>),
+  /// It is open, at its start.
+  Open(OwnedFd),
+  /// Nothing.
+  Nothing,
+}
+
+// PAIR: readCached
+/// A look at a file for the task that is being polled.
+pub(crate) fn read_cached(path: &Path) -> Found {
+  let (Ok(executor), Ok(path)) = (current(), CString::new(path.as_os_str().as_bytes())) else {
+    return Found::Nothing;
+  };
+  ROOM.with_borrow_mut(|room| {
+    room.resize(CACHED_BYTES as usize, 0);
+    match executor.reactor.borrow_mut().ring.look(&path, room) {
+      Cached::Whole(bytes) => Found::Whole(room[..bytes].to_vec()),
+      // SAFETY: I3: the descriptor was made just now, nobody else knows it.
+      Cached::Open(fd) => Found::Open(unsafe { OwnedFd::from_raw_fd(fd) }),
+      Cached::Absent | Cached::Unknown => Found::Nothing,
+    }
+  })
+}
