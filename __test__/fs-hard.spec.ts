@@ -647,6 +647,11 @@ ring('a buffer that goes away during a read harms nobody', async (t) => {
       if (typeof found === 'object') t.is((found as { bytesRead: number }).bytesRead, 100_000);
       else t.is(found, 'ERR_RINGCORE_BUFFER_DETACHED');
     }
+    // What optimized code of Node 20 sees now and then: it seems to be there still.
+    const bytes = Object.defineProperty(new Uint8Array(9), 'length', { value: 9 });
+    const end = ended(handle.read(bytes, 0, 9, 0));
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+    t.is(await end, 'ERR_RINGCORE_BUFFER_DETACHED');
     const { bytesRead } = await handle.read(new Uint8Array(9), 0, 9, 0);
     t.is(bytesRead, 9);
   });

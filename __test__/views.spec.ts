@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 import { CLASSES, classBytes, classOf, copyOut } from '../src/buffer.ts';
-import { AT_FDCWD, type Runtime, race } from '../src/index.ts';
+import { AT_FDCWD, File, type Runtime, race } from '../src/index.ts';
 import { failure, folder, many, pipe, runtime, settle, until } from './support.ts';
 
 const held = (rt: Runtime) => rt.executor.reactor.ring.regions.held;
@@ -124,11 +124,34 @@ test('a buffer that is detached in flight gets nothing, and nobody else does', a
     const spray = Array.from({ length: 64 }, () => new Uint8Array(4096).fill(0x55));
     writeSync(fd, Buffer.alloc(4096, 0xaa));
     const error = (await reading) as NodeJS.ErrnoException & { bytesRead: number };
-    t.is(error.code, 'ERR_RINGCORE_BUFFER_DETACHED');
+    t.is(error.code, 'ERR_RINGCORE_BUFFER_DETACHED', error.stack);
     t.is(error.bytesRead, 4096);
     t.true(spray.every((bytes) => bytes.every((byte) => byte === 0x55)));
   }
   t.is(held(rt), 0);
+});
+
+test('a buffer that seems to be there still after it was detached gets nothing', async (t) => {
+  const rt = await runtime(t);
+  const fd = pipe(t);
+  // What optimized code of Node 20 sees now and then.
+  const seeming = () => Object.defineProperty(new Uint8Array(64), 'length', { value: 64 });
+  const gone = { code: 'ERR_RINGCORE_BUFFER_DETACHED', bytesRead: 64 };
+  const reads: ((view: Uint8Array) => PromiseLike<unknown>)[] = [
+    (view) => rt.op.read(fd, view),
+    (view) => rt.op.readv(fd, [view]),
+    (view) => File.fromFd(openSync(`/proc/self/fd/${fd}`, 'r+')).read(view),
+  ];
+  for (const read of reads) {
+    const view = seeming();
+    const reading = failure(read(view));
+    await settle();
+    structuredClone(view.buffer, { transfer: [view.buffer] });
+    t.is(view.length, 64);
+    writeSync(fd, counting(64));
+    t.like(await reading, gone, String(read));
+    t.is(held(rt), 0);
+  }
 });
 
 test('a buffer that shrinks in flight gets nothing, one that grows gets its bytes', async (t) => {

@@ -60,11 +60,12 @@ export function bytesOf(view: ArrayBufferView): Uint8Array {
 /** Fewer bytes than this are copied here: a view of a part of a region costs more than they do. */
 const FEW = 128;
 
-/** The first `count` bytes of a region, to the start of what was read into. */
-export function copyOut(target: Uint8Array, region: Uint8Array, count: number): void {
-  if (count === region.length) target.set(region);
-  else if (count > FEW) target.set(region.subarray(0, count));
-  else for (let i = 0; i < count; i++) target[i] = region[i] as number;
+/** The first `count` bytes of a region, to the start of what was read into. False: see `put`. */
+export function copyOut(target: Uint8Array, region: Uint8Array, count: number): boolean {
+  if (count > FEW) return put(target, count === region.length ? region : region.subarray(0, count));
+  for (let i = 0; i < count; i++) target[i] = region[i] as number;
+  // A detached one takes nothing and does not say so.
+  return count === 0 || target[count - 1] === region[count - 1];
 }
 
 /** Whether the bytes of a view are gone: detached, or (a DataView) outside of what is left. */
@@ -74,6 +75,19 @@ export function gone(view: ArrayBufferView): boolean {
     return view.byteLength === 0 && new Uint8Array(view.buffer).length < 0;
   } catch {
     return true; // A DataView has no length then; a detached buffer takes no view.
+  }
+}
+
+/**
+ * Copies to the beginning of a view. False: its memory is gone. The optimized code of Node 20 has
+ * been seen to take a detached view for as long as it was; only this call then finds out.
+ */
+export function put(target: Uint8Array, bytes: Uint8Array): boolean {
+  try {
+    target.set(bytes);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -132,14 +132,14 @@ export class Quick implements Started, User {
       if (this.reads && res > 0) {
         const target = bytesOf(view);
         // Detached or shrunk while the kernel read: nothing is written anywhere.
-        if (target.length < res) {
+        const whole = ring.regions.views[region] as Uint8Array;
+        if (target.length < res || !copyOut(target, whole, res)) {
           this.end(
             withoutStack(() => new DetachedError(res)),
             ring,
           );
           return 0;
         }
-        copyOut(target, ring.regions.views[region] as Uint8Array, res);
       }
     }
     this.drop(ring);

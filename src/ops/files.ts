@@ -3,7 +3,7 @@
 
 import { allocationIn, allocationOf } from '../alloc.ts';
 import { high, low } from '../border.ts';
-import { bytesOf } from '../buffer.ts';
+import { bytesOf, put } from '../buffer.ts';
 import { checkFd, checkFlags, checkOffset, checkRwFlags, checkView } from '../check.ts';
 import { Direct, direct } from '../direct.ts';
 import { checkInteger, DetachedError, typeError } from '../error.ts';
@@ -119,7 +119,8 @@ export class TransferOp extends Op<number> {
     if (this.region >= FIRST_ALLOCATED) return res; // The kernel has written it there.
     const view = ring.regions.views[this.region] as Uint8Array;
     const { from } = this;
-    target.set(from === 0 && res === view.length ? view : view.subarray(from, from + res));
+    const bytes = from === 0 && res === view.length ? view : view.subarray(from, from + res);
+    if (!put(target, bytes)) throw new DetachedError(res);
     return res;
   }
 }

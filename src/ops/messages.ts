@@ -7,7 +7,7 @@
 // Received descriptors are always close-on-exec, and closed where nobody receives them (I3).
 
 import { type Address, type AddressLike, decode, encode } from '../address.ts';
-import { bytesOf } from '../buffer.ts';
+import { bytesOf, put } from '../buffer.ts';
 import { checkFd, checkView } from '../check.ts';
 import { constants } from '../constants.ts';
 import { checkInteger, DetachedError, hostError, rangeError, typeError } from '../error.ts';
@@ -254,11 +254,11 @@ class ReceiveMessage extends Op<Received> {
     // With MSG_TRUNC the count is that of the message, which may be longer than what has come.
     const came = Math.min(res, this.length);
     const target = bytesOf(this.view);
-    if (target.length < came) {
+    const payload = view.subarray(MSG_PAYLOAD, MSG_PAYLOAD + came);
+    if (target.length < came || !put(target, payload)) {
       this.closeDropped(res, ring);
       throw new DetachedError(res);
     }
-    target.set(view.subarray(MSG_PAYLOAD, MSG_PAYLOAD + came));
     const address = decode(view.subarray(MSG_NAME, nameEnd));
     // The kernel repeats what it was asked for.
     const flags = (head[MSG_FLAGS / 4] as number) & ~MSG_CMSG_CLOEXEC;

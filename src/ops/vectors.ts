@@ -2,7 +2,7 @@
 // Pair: crates/ringcore/src/ops/vectors.rs
 
 import { high, low } from '../border.ts';
-import { bytesOf } from '../buffer.ts';
+import { bytesOf, put } from '../buffer.ts';
 import { checkOffset, checkRwFlags, checkView } from '../check.ts';
 import { constants } from '../constants.ts';
 import { DetachedError, typeError, valueError } from '../error.ts';
@@ -168,7 +168,9 @@ export class VectorOp extends Op<number> {
       parts.push({ bytes, from, to });
       from = to;
     }
-    for (const { bytes, from, to } of parts) bytes.set(region.subarray(from, to));
+    for (const { bytes, from, to } of parts) {
+      if (!put(bytes, region.subarray(from, to))) throw new DetachedError(res);
+    }
     return res;
   }
 }
