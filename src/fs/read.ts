@@ -20,33 +20,17 @@ import {
   NO_REGION,
   STATX_BYTES,
 } from '../sqe.ts';
-import { decode } from '../statx.ts';
-import { OPEN, opened, ownBytes, readCached, SPENT, UNKNOWN } from './cached.ts';
+import { OPEN, opened, ownBytes, SPENT, UNKNOWN } from './cached.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
+import { guess, had, LARGE, LARGEST, lookAt, sizeIn, tooLarge } from './guess.ts';
 import { inputPath, pathText } from './path.ts';
 import { Train } from './train.ts';
 
-/**
- * Bytes of the first read. What is asked for counts against what one enter may move (I8), whatever
- * comes: 64 reads of 68 KiB are five enters. So it is small as long as files are; one of 64 KiB
- * still ends in a short read of the large one.
- */
-const [SMALL, LARGE] = [16 << 10, 68 << 10];
 /** Proves the end of what seems to be whole. */
 const PROOF_BYTES = 4 << 10;
-/** Small files in a row after which the first read is small again. */
-const SMALL_ONES = 64;
-
-/** What the last files were like. */
-const guess: { first: number; small: number } = { first: SMALL, small: 0 };
 
 const { O_RDONLY } = process.getBuiltinModule('node:fs').constants;
 
-/** What Node reads into one buffer at most. */
-const LARGEST = 2 ** 31 - 1;
-
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_TYPE_SIZE = 0x1 | 0x200;
 
@@ -55,23 +39,6 @@ const [EINTR, ECANCELED] = [4, 125];
 
 /** Since Node 26 the errors of its readFile name the path when a read failed, too. */
 const NAMED = Number.parseInt(process.versions.node, 10) >= 26;
-
-function wasSmall(): void {
-  if (++guess.small >= SMALL_ONES) guess.first = SMALL;
-}
-
-/** A look at a file, where it is worth its while: the last one was small. */
-export function lookAt(runtime: Runtime, path: string | Uint8Array): number {
-  const { small, first } = guess;
-  if (first !== SMALL && small === 0) return UNKNOWN;
-  try {
-    const res = readCached(runtime, path);
-    if (res >= 0) wasSmall();
-    return res;
-  } catch {
-    return UNKNOWN; // There is no ring, or no such path: the operation will say it.
-  }
-}
 
 const OPENING = 0;
 const FIRST = 1;
@@ -157,9 +124,7 @@ export class ReadFile extends Composite<Buffer> {
       this.settle(ownBytes(ring.border, res));
     } else if (res === OPEN) {
       opened(ring, (fd) => this.own(fd, ring));
-      // Its turn comes, and then what is in memory is read on this thread as well (now.ts).
-      this.plain = (this.runtime as Runtime).allowed === null;
-      this.stage = this.plain ? WAITING : FIRST;
+      this.stage = FIRST;
     } else {
       this.complete(res, 0, false, ring as unknown as Ring<Started>);
     }
@@ -271,8 +236,8 @@ export class ReadFile extends Composite<Buffer> {
   private unload(res: number, ring: Ring): boolean {
     const train = this.train as Train;
     train.unload(ring, (bytes, view) => {
-      if (this.total === 0) this.fill(bytes, view);
-      else this.append(bytes, view);
+      if (this.total === 0) this.target = Buffer.allocUnsafeSlow(bytes);
+      this.append(bytes, view);
     });
     if (train.whole) return this.done();
     this.goOn(res);
@@ -293,8 +258,7 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   private done(): boolean {
-    if (this.total > SMALL) guess.small = 0;
-    else wasSmall();
+    had(this.total);
     return DONE;
   }
 
@@ -306,9 +270,7 @@ export class ReadFile extends Composite<Buffer> {
         this.stage = FIRST;
         return this.plain ? this.sizedNow() : AGAIN;
       case WAITING:
-        if (this.target !== NOTHING) return this.readNow();
-        this.stage = FIRST;
-        return this.sizedNow();
+        return this.readNow();
       case FIRST:
         return this.first(res, ring);
       case SIZING:
@@ -328,29 +290,19 @@ export class ReadFile extends Composite<Buffer> {
   private first(res: number, ring: Ring): boolean {
     if (res === 0) return this.done();
     const view = ring.regions.views[this.region] as Uint8Array;
-    if (this.total === 0) {
-      this.fill(res, view);
-    } else {
-      this.gather(this.total + res);
-      this.append(res, view);
-    }
+    if (this.total > 0) this.gather(this.total + res);
+    else this.target = Buffer.allocUnsafeSlow(res); // Of most files all of them.
+    this.append(res, view);
     this.goOn(res);
     return AGAIN;
   }
 
-  /** The first bytes: of most files all of them. */
-  private fill(res: number, view: Uint8Array): void {
-    this.target = Buffer.allocUnsafeSlow(res);
-    this.append(res, view);
-  }
-
   /** It is longer: room for all of it at once, if its size says how much that is. */
   private sized(ring: Ring): boolean {
-    const { mode, size } = decode<number>(ring.regions.views[this.region] as Uint8Array, false);
-    const regular = (mode & S_IFMT) === S_IFREG;
+    const size = sizeIn(ring.regions.views[this.region] as Uint8Array);
     // What a path says may be of another file: whether it is too large is seen as it comes.
-    if (regular && size > LARGEST && this.slot < 0) throw tooLarge(size);
-    if (regular && size > this.total && size <= LARGEST) this.gather(size);
+    if (size > LARGEST && this.slot < 0) throw tooLarge(size);
+    if (size > this.total && size <= LARGEST) this.gather(size);
     this.stage = READING;
     this.wanted = INLINE_READ;
     return AGAIN;
@@ -376,11 +328,11 @@ export class ReadFile extends Composite<Buffer> {
         this.stage = WAITING;
         return AGAIN;
       }
-      const length = Math.min(target.length - this.filled, INLINE_READ);
-      const proof = length === 0;
-      const count = proof
-        ? readNow(executor, fd, PROOF, 0, PROOF_BYTES, -1)
-        : readNow(executor, fd, target, this.filled, length, -1);
+      const { filled } = this;
+      const proof = filled === target.length;
+      const length = proof ? PROOF_BYTES : Math.min(target.length - filled, INLINE_READ);
+      const bytes = proof ? PROOF : target;
+      const count = readNow(executor, fd, bytes, proof ? 0 : filled, length, -1);
       if (count === 0) return this.done();
       if (count > 0 && !proof) {
         this.filled += count;
@@ -438,8 +390,3 @@ export class ReadFile extends Composite<Buffer> {
 
 const NOTHING = Buffer.alloc(0);
 const PROOF = new Uint8Array(PROOF_BYTES);
-
-function tooLarge(size: number): RangeError {
-  const text = `File size (${size}) is greater than 2 GiB`;
-  return Object.assign(new RangeError(text), { code: 'ERR_FS_FILE_TOO_LARGE' });
-}

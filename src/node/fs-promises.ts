@@ -6,7 +6,8 @@
 import { constants as C } from '../constants.ts';
 import { ownBytes, ownText, SPENT } from '../fs/cached.ts';
 import { File } from '../fs/file.ts';
-import { lookAt, ReadFile } from '../fs/read.ts';
+import { lookAt } from '../fs/guess.ts';
+import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import { Reaction } from '../promise.ts';
