@@ -21,8 +21,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { probe } from '../src/index.ts';
 import { Random } from '../src/mock.ts';
-import { backend } from '../src/node/backend.ts';
-import { type CopyFile, copyTree, plainCp } from '../src/node/cp.ts';
+import { copyTree } from '../src/node/cp.ts';
 import fsCallbacks from '../src/node/fs.ts';
 import { HandOver } from '../src/node/trees.ts';
 import { current } from '../src/runtime.ts';
@@ -49,23 +48,6 @@ const NATIVE = Number.parseInt(process.versions.node, 10) >= 25;
 
 test.afterEach.always(leave);
 
-/** As where a file costs less than by node's copyFile: cp does not leave all of it to node. */
-const walking = {
-  ...ours,
-  async cp(...[from, to, options]: Parameters<Fs['cp']>) {
-    const plain = plainCp(options);
-    const runtime = typeof from === 'string' && typeof to === 'string' && plain ? backend() : null;
-    if (runtime === null || plain === null) return theirs.cp(from, to, options);
-    const copyFile: CopyFile = (one, other, mode) => theirs.copyFile(one, other, mode);
-    try {
-      await copyTree(runtime, from as string, to as string, plain, copyFile);
-    } catch (error) {
-      if (!(error instanceof HandOver)) throw error;
-      return theirs.cp(from, to, options);
-    }
-  },
-} as Fs;
-
 type Ask = (fs: Fs, root: string) => Promise<unknown>;
 
 /** All answers and what is left are the same on both sides; they are returned. */
@@ -78,8 +60,7 @@ async function same(
   const found: string[] = [];
   for (const side of sides(t, fill)) {
     const ends: unknown[] = [];
-    const fs = NATIVE && side.name === 'ours' ? walking : side.fs;
-    for (const ask of asks) ends.push(await outcome(side, () => ask(fs, side.root)));
+    for (const ask of asks) ends.push(await outcome(side, () => ask(side.fs, side.root)));
     found.push(text([ends, listing(side)]));
   }
   leave();
@@ -365,19 +346,19 @@ const contents = (path: string): string[] =>
 ring('the ring does the work, and no descriptor stays open', async (t) => {
   const { root, tree } = large(t);
   // Whatever a process opens once, is open.
-  await walking.cp(tree, join(root, 'first'), whole);
+  await ours.cp(tree, join(root, 'first'), whole);
   await ours.rm(join(root, 'first'), whole);
   const before = descriptors();
   const submitted = () => current().stats().submitted;
   for (const round of [0, 1, 2]) {
     const copy = join(root, `copy${round}`);
     const start = submitted();
-    await walking.cp(tree, copy, whole);
-    t.true(submitted() - start >= 40, 'cp: a folder is two operations');
+    await ours.cp(tree, copy, whole);
+    t.true(submitted() - start >= 3, 'cp: two questions and the tree');
     t.deepEqual(contents(copy), contents(tree));
     const middle = submitted();
     await ours.rm(copy, whole);
-    t.true(submitted() - middle >= 1000 + 20, 'rm: an entry is one operation');
+    t.true(submitted() - middle >= 2, 'rm: the first unlink, and the tree');
     t.false(existsSync(copy));
   }
   await until(() => descriptors() === before);
@@ -387,7 +368,7 @@ ring('the ring does the work, and no descriptor stays open', async (t) => {
 ring('many trees at once are each their own', async (t) => {
   const { root, tree } = large(t);
   const copies = Array.from({ length: 8 }, (_, i) => join(root, `copy${i}`));
-  await Promise.all(copies.map((copy) => walking.cp(tree, copy, whole)));
+  await Promise.all(copies.map((copy) => ours.cp(tree, copy, whole)));
   const names = readdirSync(tree, whole).sort();
   for (const copy of copies) t.deepEqual(readdirSync(copy, whole).sort(), names);
   const lists = await Promise.all(copies.map((copy) => ours.readdir(copy, whole)));
@@ -452,7 +433,7 @@ ring('what others have put into a copy stays', async (t) => {
   // In the folder that the walk comes to last.
   execFileSync('mkfifo', [join(tree, readdirSync(tree)[5] as string, 'zz')]);
   const copy = join(root, 'copy');
-  const copied = failure(walking.cp(tree, copy, whole));
+  const copied = failure(ours.cp(tree, copy, whole));
   for (let i = 0; i < 10_000 && !existsSync(join(copy, 'd0')); i++) await immediate();
   writeFileSync(join(copy, 'd0/theirs'), 'theirs');
   t.is((await copied).code, 'ERR_FS_CP_FIFO_PIPE');
@@ -468,7 +449,7 @@ ring('a runtime that is closed meanwhile ends a tree clearly', async (t) => {
     const runtime = current();
     const ends = Promise.allSettled([
       ours.rm(copy, whole),
-      walking.cp(tree, `${copy}-2`, whole),
+      ours.cp(tree, `${copy}-2`, whole),
       ours.readdir(tree, whole),
     ]);
     for (let turn = 0; turn < round % 4; turn++) await immediate();
@@ -516,33 +497,9 @@ ring('with few descriptors trees are done all the same', async (t) => {
   t.true(lstatSync(join(root, 'tree')).isDirectory());
 });
 
-ring('a copy that fails removes what it has made, and goes through no link', async (t) => {
-  const root = folder(t);
-  const at = (...names: string[]) => join(root, ...names);
-  for (const name of ['kept', 'from', 'from/z']) mkdirSync(at(name));
-  writeFileSync(at('kept', 'file'), 'kept');
-  symlinkSync(at('kept'), at('from', 'link'));
-  writeFileSync(at('from', 'z', 'last'), 'last');
-  const copyFile: CopyFile = async () => {
-    await until(() => existsSync(at('to', 'link')));
-    // What was a link becomes a folder with names of the same kind, and somebody else comes.
-    rmSync(at('from', 'link'));
-    mkdirSync(at('from', 'link'));
-    writeFileSync(at('from', 'link', 'file'), 'other');
-    writeFileSync(at('to', 'z', 'last'), 'of somebody else');
-    throw Object.assign(new Error('it fails'), { code: 'EIO' });
-  };
-  const copied = copyTree(current(), at('from'), at('to'), { verbatim: false }, copyFile);
-  await t.throwsAsync(copied, { instanceOf: HandOver });
-  t.is(readFileSync(at('kept', 'file'), 'utf8'), 'kept');
-  t.is(readFileSync(at('to', 'z', 'last'), 'utf8'), 'of somebody else');
-  t.deepEqual(readdirSync(at('to')), ['z'], 'the link was its own');
-});
-
 ring('a copy of everything into itself is node to refuse', async (t) => {
   const to = join(folder(t), 'to');
-  const copyFile: CopyFile = () => Promise.reject(new Error('nothing is copied'));
-  const copied = copyTree(current(), '/', to, { verbatim: false }, copyFile);
+  const copied = copyTree(current(), '/', to, { verbatim: false });
   await t.throwsAsync(copied, { instanceOf: HandOver });
   t.false(existsSync(to));
 });

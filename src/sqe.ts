@@ -204,6 +204,10 @@ export const BORDER_RETURN = 272;
 export const BORDER_CLOSE_GROUP = 273;
 /** Copies a file. An opcode of our own, which the kernel never sees: the lane's. */
 export const LANE_OP_COPY_FILE = 120;
+/** Copies a folder tree. The lane's, as the one before. */
+export const LANE_OP_COPY_TREE = 121;
+/** Removes a folder tree. The lane's, as the one before. */
+export const LANE_OP_REMOVE_TREE = 122;
 /** Flag of `copyFile`: fails where there is something at the destination. */
 export const COPYFILE_EXCL = 1;
 /** Flag of `copyFile`: shares the content where the file system can. */
@@ -212,6 +216,10 @@ export const COPYFILE_FICLONE = 2;
 export const COPYFILE_FICLONE_FORCE = 4;
 /** Flag of `copyFile`: the copy has the owner of the source, where that is permitted. */
 export const COPYFILE_OWNER = 8;
+/** Flag of `copyTree`: links that are relative are made absolute. The source has to be absolute. */
+export const COPYTREE_ABSOLUTE = 16;
+/** Flag of `copyTree`: those that end in a slash or in dots keep a slash at their end. */
+export const COPYTREE_SLASH = 32;
 /** As a negative result: this kernel lacks the opcode. No errno of Linux is that large. */
 export const ERRNO_UNSUPPORTED_OP = 4000;
 /** With the opcode added, as a negative result: the operation is not in the ring's allow list. */

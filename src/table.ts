@@ -316,6 +316,22 @@ export const OPS: readonly OpInfo[] = [
     man: 'copy_file_range(2)',
   },
   {
+    name: 'copyTree',
+    opcode: 121,
+    kernel: '5.18',
+    opens: false,
+    syscall: 'cp',
+    man: 'copy_file_range(2)',
+  },
+  {
+    name: 'removeTree',
+    opcode: 122,
+    kernel: '5.18',
+    opens: false,
+    syscall: 'rm',
+    man: 'unlinkat(2)',
+  },
+  {
     name: 'socket',
     opcode: 45,
     kernel: '5.19',

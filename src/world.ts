@@ -44,6 +44,8 @@ export const PATHS: ReadonlyMap<number, readonly [paths: number, before: number]
   [S.IORING_OP_SYMLINKAT, [2, 0]],
   [S.IORING_OP_LINKAT, [2, 0]],
   [S.LANE_OP_COPY_FILE, [2, 0]],
+  [S.LANE_OP_COPY_TREE, [2, 0]],
+  [S.LANE_OP_REMOVE_TREE, [1, 0]],
 ] as [number, readonly [number, number]][]);
 
 /** What the kernel judges by its numbers alone. */

@@ -12,8 +12,7 @@ import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
-import { type CopyFile, CP_OPS, copyTree, plainCp } from './cp.ts';
-import { copyFile as copyOne } from './fs-promises.ts';
+import { CP_OPS, copyTree, plainCp } from './cp.ts';
 import { behind, between, inOrder, last } from './order.ts';
 import { plainBigint, plainCopy, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { plainRm, RM_OPS, removeAll } from './rm.ts';
@@ -236,7 +235,7 @@ const cp: Take = (runtime, [from, to, options, callback], instead) => {
   if (!isCallback(callback)) return false;
   const call = new Call(callback, instead);
   begin(() => {
-    copyTree(runtime, one, other, plain, copyOne as CopyFile).then(
+    copyTree(runtime, one, other, plain).then(
       // As a function that util.callbackify has made.
       () => call.end(null, undefined),
       (error) => call.fail(error),

@@ -1,48 +1,31 @@
-// cp of a tree to where nothing is.
-//
-//   a folder:   mkdirat ──> statx of its source ──> what is in it ──> chmod, if the modes differ
-//   a file:     copyFile
-//   a link:     readlink (node's) ──> symlinkat
+// cp of a tree to where nothing is: node's questions, then one operation of the lane.
 //
 // Where something is odd, what was made is removed again, and node's cp begins where this one
 // began: over half a copy it has other rules, and other errors.
 
-import type { Dirent } from 'node:fs';
 import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
+import { COPYTREE_ABSOLUTE, COPYTREE_SLASH } from '../sqe.ts';
 import type { Statx } from '../statx.ts';
-import { nodeFs, nodePromises } from './builtin.ts';
+import { nodePromises } from './builtin.ts';
+import { plainCopy } from './plain.ts';
 import { isUnset } from './rm.ts';
-import {
-  codeOf,
-  type Folder,
-  isBroken,
-  isStraight,
-  NATIVE,
-  odd,
-  orHandOver,
-  Walk,
-} from './trees.ts';
+import { codeOf, isStraight, NATIVE, odd, orHandOver } from './trees.ts';
 
-const { dirname, isAbsolute, resolve } = process.getBuiltinModule('node:path');
+const { dirname, resolve } = process.getBuiltinModule('node:path');
 
-const { AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = C;
-const { COPYFILE_EXCL } = nodeFs.constants;
+const { AT_SYMLINK_NOFOLLOW } = C;
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
-const PERMISSIONS = 0o7777;
-/** Set-user-ID, set-group-ID, sticky. */
-const SPECIAL = 0o7000;
-/** What the owner needs to make something in a folder. */
-const USABLE = 0o300;
 
 /** What cp needs of the ring. */
-export const CP_OPS: readonly string[] = ['statx', 'mkdirat', 'symlinkat', 'unlinkat'];
+export const CP_OPS: readonly string[] = ['statx', 'copyTree'];
 
-/** How this module copies one file. */
-export type CopyFile = (from: string, to: string, mode?: number) => Promise<void>;
+/** Files have the owner that copyFile gives them; links are absolute, as node makes them. */
+const VERBATIM = plainCopy(0);
+const RESOLVED = VERBATIM | COPYTREE_ABSOLUTE | (NATIVE ? COPYTREE_SLASH : 0);
 
 /** What of the options matters to a tree that goes through the ring. */
 export interface CpOptions {
@@ -77,121 +60,27 @@ const isSame = (at: Statx | null, source: Statx): boolean =>
   at.devMajor === source.devMajor &&
   at.devMinor === source.devMinor;
 
-class Copy extends Walk {
-  /** What this call has made, in that order: nothing else is removed should it go wrong. */
-  private readonly made: { readonly path: string; readonly flags: number }[] = [];
-  private readonly options: CpOptions;
-  private readonly copyFile: CopyFile;
-  private readonly isRoot = process.geteuid?.() === 0;
-  /** Folders that their owner may not write to: their modes, when nothing can go wrong any more. */
-  private readonly later: Folder[] = [];
-
-  constructor(ring: Runtime, options: CpOptions, copyFile: CopyFile) {
-    super(ring);
-    this.options = options;
-    this.copyFile = copyFile;
-  }
-
-  protected override async enter(folder: Folder): Promise<boolean> {
-    const { op } = this.ring;
-    await op.mkdirat(AT_FDCWD, folder.to, 0o777);
-    this.made.push({ path: folder.to, flags: AT_REMOVEDIR });
-    const { mode } = await op.statx(AT_FDCWD, folder.from, AT_SYMLINK_NOFOLLOW);
-    if ((mode & S_IFMT) !== S_IFDIR) throw odd();
-    folder.mode = mode & PERMISSIONS;
-    return true;
-  }
-
-  protected override visit(entry: Dirent, folder: Folder): Promise<void> {
-    const [from, to] = [`${folder.from}/${entry.name}`, `${folder.to}/${entry.name}`];
-    if (entry.isFile()) return this.file(from, to);
-    if (entry.isSymbolicLink()) return this.link(from, to);
-    throw odd(); // A FIFO, a socket, a device: node has an error for most of them.
-  }
-
-  protected override async leave(folder: Folder): Promise<void> {
-    if ((folder.mode & USABLE) !== USABLE) this.later.push(folder);
-    else await nodePromises.chmod(folder.to, folder.mode);
-  }
-
-  /** The modes that were left for the end, those of inner folders first. */
-  async finish(): Promise<void> {
-    for (const { to, mode } of this.later) await nodePromises.chmod(to, mode);
-  }
-
-  /**
-   * Its mode comes with it. Only a user who is not root loses bits of that to the copying itself,
-   * those of set-user-ID and the like, which node then sets once more.
-   */
-  private async file(from: string, to: string): Promise<void> {
-    const copied = this.copyFile(from, to, COPYFILE_EXCL).then(() => {
-      this.made.push({ path: to, flags: 0 });
-    });
-    await (this.isRoot ? copied : this.repair(from, to, copied));
-  }
-
-  private async repair(from: string, to: string, copied: Promise<void>): Promise<void> {
-    const { op } = this.ring;
-    const [{ mode }] = await both(op.statx(AT_FDCWD, from, AT_SYMLINK_NOFOLLOW), copied);
-    if ((mode & SPECIAL) !== 0) await nodePromises.chmod(to, mode & PERMISSIONS);
-  }
-
-  private async link(from: string, to: string): Promise<void> {
-    let target = await nodePromises.readlink(from);
-    if (isBroken(target)) throw odd();
-    if (!this.options.verbatim && !isAbsolute(target)) {
-      if (NATIVE && /(^|\/)\.{0,2}$/.test(target)) throw odd();
-      target = resolve(dirname(from), target);
-    }
-    await this.ring.op.symlinkat(target, AT_FDCWD, to);
-    this.made.push({ path: to, flags: 0 });
-  }
-
-  /** Removes what it has made, inner things first, as far as that goes. */
-  async undo(): Promise<void> {
-    const { op } = this.ring;
-    for (const { path, flags } of this.made.reverse()) {
-      await op.unlinkat(AT_FDCWD, path, flags).catch(() => {});
-    }
-  }
-}
-
-/** Both values, when both have ended: nothing is in flight behind a failure. */
-async function both<A, B>(one: PromiseLike<A>, other: PromiseLike<B>): Promise<[A, B]> {
-  await Promise.allSettled([one, other]);
-  return Promise.all([one, other]);
-}
-
 /** Copies a tree to where nothing is, or says that this is for node, with nothing left behind. */
 export async function copyTree(
   ring: Runtime,
   from: string,
   to: string,
   options: CpOptions,
-  copyFile: CopyFile,
 ): Promise<void> {
   if (!isStraight(from) || !isStraight(to)) throw odd();
-  return orHandOver(copying(ring, from, to, options, copyFile));
+  return orHandOver(copying(ring, from, to, options));
 }
 
 async function copying(
   ring: Runtime,
   from: string,
   to: string,
-  options: CpOptions,
-  copyFile: CopyFile,
+  { verbatim }: CpOptions,
 ): Promise<void> {
   // Whatever this process does meanwhile, it stays in these folders.
   const [source, target] = [resolve(from), resolve(to)];
   await check(ring, from, to);
-  const copy = new Copy(ring, options, copyFile);
-  try {
-    await copy.run(source, target);
-    await copy.finish();
-  } catch (error) {
-    if (codeOf(error) !== 'ERR_RINGCORE_CLOSED') await copy.undo();
-    throw error;
-  }
+  await ring.op.copyTree(source, target, verbatim ? VERBATIM : RESOLVED);
 }
 
 /** The questions that node asks first. Whatever would be an error there is for node. */

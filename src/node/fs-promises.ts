@@ -14,7 +14,7 @@ import { Reaction } from '../promise.ts';
 import type { Runtime } from '../runtime.ts';
 import { lacks, ringFor, withFrames } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
-import { type CopyFile, CP_OPS, copyTree, plainCp } from './cp.ts';
+import { CP_OPS, copyTree, plainCp } from './cp.ts';
 import { FileHandle } from './file-handle.ts';
 import { listAll, plainListing } from './listing.ts';
 import {
@@ -437,7 +437,7 @@ export const cp: Node['cp'] = async (from, to, options) => {
   const ring = texts ? ringAt(one, ...CP_OPS) : null;
   if (plain === null || ring === null) return node.cp(from, to, options);
   try {
-    await copyTree(ring, one as string, other as string, plain, copyFile as CopyFile);
+    await copyTree(ring, one as string, other as string, plain);
   } catch (error) {
     return recover(error, () => node.cp(from, to, options));
   }

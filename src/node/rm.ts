@@ -1,51 +1,13 @@
-// rm: a file, a link, or a whole tree.
+// rm: a file or a link by the ring, a whole tree on the lane.
 
-import type { Dirent } from 'node:fs';
-import { constants as C } from '../constants.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
-import { codeOf, type Folder, isStraight, odd, orHandOver, placed, Walk } from './trees.ts';
+import { codeOf, isStraight, odd, orHandOver } from './trees.ts';
 
-const { AT_REMOVEDIR } = C;
+const { resolve } = process.getBuiltinModule('node:path');
 
 /** What rm needs of the ring. */
 export const RM_OPS: readonly string[] = ['unlinkat'];
-
-/** What rmdir(2) says of a folder with something in it; EPERM as for node. */
-const FULL: readonly unknown[] = ['ENOTEMPTY', 'EEXIST', 'EPERM'];
-
-/**
- * Removes what the listing says is there: a folder is only ever removed as a folder, anything else
- * by unlink(2), which removes a symbolic link and never follows it.
- */
-class Removal extends Walk {
-  /**
-   * As node does it: rmdir(2) first, and a listing only of what that has just called a folder with
-   * something in it. A symbolic link that was put in its place is not followed.
-   */
-  protected override async enter(folder: Folder): Promise<boolean> {
-    try {
-      await this.ring.op.unlinkat(AT_FDCWD, folder.to, AT_REMOVEDIR);
-      return false;
-    } catch (error) {
-      if (!FULL.includes(codeOf(error))) throw error;
-      return true;
-    }
-  }
-
-  protected override visit(entry: Dirent, folder: Folder): PromiseLike<void> {
-    return this.ring.op.unlinkat(AT_FDCWD, `${folder.to}/${entry.name}`);
-  }
-
-  protected override leave(folder: Folder): PromiseLike<void> {
-    return this.ring.op.unlinkat(AT_FDCWD, folder.to, AT_REMOVEDIR);
-  }
-
-  /** What somebody else has removed is removed, as with node. */
-  protected override forgives(error: unknown): boolean {
-    return codeOf(error) === 'ENOENT';
-  }
-}
 
 /** Options of rm that are plain: whether it is recursive, or null. */
 export function plainRm(options: unknown): boolean | null {
@@ -69,18 +31,23 @@ export const isUnset = (given: Record<string, unknown>, key: string): boolean =>
 
 /** Removes it, or says that this is for node: what `force` forgives, too, and what is retried. */
 export async function removeAll(ring: Runtime, path: string, recursive: boolean): Promise<void> {
-  if (recursive && !isStraight(path)) throw odd();
+  // node has an error for a folder that is named by dots.
+  if (recursive && (!isStraight(path) || /(^|\/)\.{1,2}\/*$/.test(path))) throw odd();
   return orHandOver(removing(ring, path, recursive));
 }
 
 async function removing(ring: Runtime, path: string, recursive: boolean): Promise<void> {
+  // Whatever this process does meanwhile, it stays in this folder.
+  const tree = recursive ? resolve(path) : path;
   try {
-    await placed(() => ring.op.unlinkat(AT_FDCWD, path));
-    return;
+    await ring.op.unlinkat(AT_FDCWD, path);
   } catch (error) {
     // A directory; EPERM is what some file systems say.
     if (codeOf(error) !== 'EISDIR' && codeOf(error) !== 'EPERM') throw error;
     if (!recursive) throw odd();
+    // It was there: what somebody else has removed is removed, as with node.
+    await ring.op.removeTree(tree).then(undefined, (failed) => {
+      if (codeOf(failed) !== 'ENOENT') throw failed;
+    });
   }
-  await new Removal(ring).run(path, path);
 }

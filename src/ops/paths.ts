@@ -16,6 +16,8 @@ import {
   IORING_OP_SYMLINKAT,
   IORING_OP_UNLINKAT,
   LANE_OP_COPY_FILE,
+  LANE_OP_COPY_TREE,
+  LANE_OP_REMOVE_TREE,
   STATX_BYTES,
 } from '../sqe.ts';
 import { decode, type Statx } from '../statx.ts';
@@ -314,5 +316,35 @@ export class PathOps extends FileOps {
     const paths = [checkPath(from, 'from'), checkPath(to, 'to')];
     const fields = { paths, word0: checkFlags('flags', flags) };
     return new FieldsOp(this.runtime, LANE_OP_COPY_FILE, 'copyfile', fields, nothing, options);
+  }
+
+  // PAIR: copyTree
+  /**
+   * Copies a folder and everything in it to where nothing is: folders, files and symbolic links,
+   * with their permissions. `flags`: 8 for the owner of each file, where that is permitted, 16 to
+   * make links absolute that are relative (`from` has to be absolute), 32 to keep a slash at the
+   * end of those that end in a slash or in dots. What is none of these in it is ENOTSUP, a name
+   * that is no UTF-8 EILSEQ. A copy that fails removes what it has made; one that is cancelled
+   * leaves it. Runs on the lane, not in a chain.
+   *
+   * Man: copy_file_range(2), openat2(2). Kernel: 5.18.
+   */
+  copyTree(from: PathLike, to: PathLike, flags = 0, options?: OpOptions): Op<void> {
+    const paths = [checkPath(from, 'from'), checkPath(to, 'to')];
+    const fields = { paths, word0: checkFlags('flags', flags) };
+    return new FieldsOp(this.runtime, LANE_OP_COPY_TREE, 'cp', fields, nothing, options);
+  }
+
+  // PAIR: removeTree
+  /**
+   * Removes a folder and everything in it. Links are removed, never followed; one as the path
+   * itself is an error. What others remove meanwhile is none, a name that is no UTF-8 is EILSEQ.
+   * What fails or is cancelled leaves the rest. Runs on the lane, not in a chain.
+   *
+   * Man: unlinkat(2), openat2(2). Kernel: 5.18.
+   */
+  removeTree(path: PathLike, options?: OpOptions): Op<void> {
+    const fields = { paths: [checkPath(path, 'path')] };
+    return new FieldsOp(this.runtime, LANE_OP_REMOVE_TREE, 'rm', fields, nothing, options);
   }
 }

@@ -20,8 +20,8 @@ export const cases = [
         than: 'node26 promises',
         least: 1,
         reason:
-          'each name goes through io-wq, where Node 26 makes the same calls one after the other ' +
-          'in one native request.',
+          'one native request, as with Node 26, on two threads: without a second processor ' +
+          'there is no more to be had than the calls themselves.',
       },
     ],
   },

@@ -3,11 +3,11 @@
 //! written over, not cut off first, since new blocks cost several times the copy.
 #![allow(unsafe_code)]
 
+use crate::plain::{checked, close, file_system, kind, open, seek, stat, Place, Result};
 use crate::sqe::{COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE, COPYFILE_OWNER};
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// What one system call copies: between two of them the end of the ring is looked for (I7).
 const PIECE: u64 = 1 << 20;
@@ -17,25 +17,43 @@ const BUFFER: usize = 64 << 10;
 const CIFS: u32 = 0xff53_4d42;
 /// The same: what is new has few blocks here, and SEEK_DATA has called it a hole (before 2.2.2).
 const ZFS: u32 = 0x2fc1_2fc1;
-
-type Result<T> = std::result::Result<T, i32>;
+/// Set-user-ID, set-group-ID, sticky.
+const SPECIAL: libc::mode_t = 0o7000;
 
 /// 0, or a negative errno. When something fails the destination is removed, as with node, except
 /// that a copy which was stopped before it has written leaves what it found.
 pub(crate) fn copy_file(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> i32 {
-  match copy(from, to, flags, stop) {
+  let at = |name| Place { folder: libc::AT_FDCWD, name };
+  match copy(at(from), at(to), flags, false, stop) {
     Ok(()) => 0,
     Err(errno) => -errno,
   }
 }
 
-fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
+/// Copies a file of one folder into another one, where it is new. What is no file by now, or a
+/// link, is an error.
+pub(crate) fn copy_entry(
+  from: RawFd,
+  to: RawFd,
+  name: &CStr,
+  flags: u32,
+  stop: &AtomicBool,
+) -> Result<()> {
+  let at = |folder| Place { folder, name };
+  copy(at(from), at(to), flags | COPYFILE_EXCL, true, stop)
+}
+
+fn copy(from: Place, to: Place, flags: u32, entry: bool, stop: &AtomicBool) -> Result<()> {
   let known = COPYFILE_EXCL | COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE | COPYFILE_OWNER;
   if flags & !known != 0 {
     return Err(libc::EINVAL);
   }
-  let source = open(from, libc::O_RDONLY, 0, stop)?;
+  let follow = if entry { libc::O_NOFOLLOW } else { 0 };
+  let source = open(from, libc::O_RDONLY | follow, 0, stop)?;
   let found = stat(&source)?;
+  if entry && kind(&found) != libc::S_IFREG {
+    return Err(libc::EOPNOTSUPP);
+  }
   let (target, made) = destination(to, flags & COPYFILE_EXCL != 0, found.st_mode, stop)?;
   let there = stat(&target)?;
   if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino) {
@@ -45,8 +63,12 @@ fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
     return Err(libc::EINVAL); // A pipe or a device, which has no length.
   }
   let (touched, way, buffer) = (false, Way::Range, Vec::new());
-  let mut copying = Copying { source, target, found, there, touched, way, buffer, stop };
+  let mut copying = Copying { source, target, found, there, made, touched, way, buffer, stop };
   let mut copied = copying.run(flags);
+  // Only a write of root leaves these as they are; of a tree they are set again.
+  if entry && copied.is_ok() && found.st_mode & SPECIAL != 0 {
+    copied = copying.set_mode();
+  }
   let kept = copied == Err(libc::ECANCELED) && !copying.touched && !made;
   // Node begins with the cut: by a link, or another name, this is seen when a copy has failed.
   if copied.is_err() && !copying.touched && !kept {
@@ -55,8 +77,8 @@ fn copy(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> Result<()> {
   // Some file systems say only now that there was no room.
   copied = copied.and(close(copying.target));
   if copied.is_err() && !kept {
-    // SAFETY: I1: a path of the job's own. Its own error would hide the first one.
-    unsafe { libc::unlink(to.as_ptr()) };
+    // SAFETY: I1: a name of the caller's. Its own error would hide the first one.
+    unsafe { libc::unlinkat(to.folder, to.name.as_ptr(), 0) };
   }
   copied
 }
@@ -77,6 +99,8 @@ struct Copying<'a> {
   target: OwnedFd,
   found: libc::stat,
   there: libc::stat,
+  /// The destination is new.
+  made: bool,
   /// The destination is no longer what it was.
   touched: bool,
   way: Way,
@@ -140,13 +164,24 @@ impl Copying<'_> {
     Ok(())
   }
 
-  /// The destination gets the source's permissions, which a change of its owner cuts down.
+  /// The destination gets the source's permissions, which a change of its owner cuts down. A new
+  /// one has most often what it needs, and nobody asks whether it may be changed.
   fn permit(&mut self, flags: u32) -> Result<()> {
-    let target = self.target.as_raw_fd();
-    if flags & COPYFILE_OWNER != 0 {
+    let (found, there) = (&self.found, &self.there);
+    let owned = (found.st_uid, found.st_gid) == (there.st_uid, there.st_gid);
+    let moves = flags & COPYFILE_OWNER != 0 && !(self.made && owned);
+    if moves {
+      let target = self.target.as_raw_fd();
       // SAFETY: I3: an open descriptor of ours. Who may not do it has a copy all the same.
-      unsafe { libc::fchown(target, self.found.st_uid, self.found.st_gid) };
+      unsafe { libc::fchown(target, found.st_uid, found.st_gid) };
+    } else if self.made && (found.st_mode ^ there.st_mode) & 0o7777 == 0 {
+      return Ok(());
     }
+    self.set_mode()
+  }
+
+  fn set_mode(&self) -> Result<()> {
+    let target = self.target.as_raw_fd();
     // SAFETY: I3: an open descriptor of ours.
     match checked(unsafe { libc::fchmod(target, self.found.st_mode & 0o7777) } as i64) {
       Err(libc::EPERM) => {
@@ -315,7 +350,7 @@ impl Way {
 
 /// The destination, and whether it was made here.
 fn destination(
-  to: &CStr,
+  to: Place,
   exclusive: bool,
   mode: libc::mode_t,
   stop: &AtomicBool,
@@ -333,66 +368,4 @@ fn destination(
     }
     made => made.map(|target| (target, true)),
   }
-}
-
-/// Opens without waiting for the other end of a pipe. A lease is waited for: it is given back, or
-/// taken, within seconds.
-fn open(path: &CStr, flags: i32, mode: libc::mode_t, stop: &AtomicBool) -> Result<OwnedFd> {
-  let flags = flags | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-  loop {
-    // SAFETY: I1, I3: a path of the job's own; the descriptor is new and belongs to nobody else.
-    match checked(unsafe { libc::open(path.as_ptr(), flags, mode & 0o7777) } as i64) {
-      // SAFETY: I3: as above.
-      Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
-      Err(libc::EINTR) => {}
-      Err(libc::EAGAIN) if !stop.load(Ordering::Relaxed) => {
-        std::thread::sleep(Duration::from_millis(10));
-      }
-      Err(libc::EAGAIN) => return Err(libc::ECANCELED),
-      Err(errno) => return Err(errno),
-    }
-  }
-}
-
-fn close(fd: OwnedFd) -> Result<()> {
-  // SAFETY: I3: the only owner gives it up here.
-  match checked(unsafe { libc::close(fd.into_raw_fd()) } as i64) {
-    Err(libc::EINTR) => Ok(()), // It is closed all the same.
-    result => result.map(drop),
-  }
-}
-
-fn stat(fd: &OwnedFd) -> Result<libc::stat> {
-  let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
-  // SAFETY: I1: the kernel fills a struct of this function's own during the call.
-  checked(unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) } as i64)?;
-  // SAFETY: I1: filled, or zero, and every bit pattern is a stat.
-  Ok(unsafe { stat.assume_init() })
-}
-
-/// statfs(2)'s magic number. `None`: it does not tell.
-fn file_system(fd: &OwnedFd) -> Option<u32> {
-  let mut system = std::mem::MaybeUninit::<libc::statfs>::zeroed();
-  // SAFETY: I1: the kernel fills a struct of this function's own during the call.
-  let told = unsafe { libc::fstatfs(fd.as_raw_fd(), system.as_mut_ptr()) } == 0;
-  // SAFETY: I1: zeroed, and every bit pattern is a statfs.
-  told.then(|| unsafe { system.assume_init() }.f_type as u32)
-}
-
-fn seek(fd: &OwnedFd, at: u64, whence: i32) -> Result<u64> {
-  // SAFETY: I3: an open descriptor of ours.
-  let place = unsafe { libc::lseek(fd.as_raw_fd(), at as libc::off_t, whence) };
-  checked(place).map(|place| place as u64)
-}
-
-fn kind(stat: &libc::stat) -> libc::mode_t {
-  stat.st_mode & libc::S_IFMT
-}
-
-/// A system call's result, or its errno.
-fn checked(result: i64) -> Result<i64> {
-  if result >= 0 {
-    return Ok(result);
-  }
-  Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }

@@ -218,6 +218,7 @@ const ERRNO_NAMES: &[(i32, &str)] = &[
   (libc::ELOOP, "ELOOP"),
   (libc::ETIME, "ETIME"),
   (libc::EOVERFLOW, "EOVERFLOW"),
+  (libc::EILSEQ, "EILSEQ"),
   (libc::EBADR, "EBADR"),
   (libc::EOPNOTSUPP, "EOPNOTSUPP"),
   (libc::ENOBUFS, "ENOBUFS"),

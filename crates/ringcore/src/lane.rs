@@ -12,81 +12,29 @@
 //! are copied into the job, and the ring is named by a descriptor of the job's own.
 #![allow(unsafe_code)]
 
-use crate::copy::copy_file;
 use crate::cqe::Cqe;
+use crate::pool::{holds, next, pool, Job, Pool, Target, Work, ENDED, THREADS, WORK};
 use crate::sqe::{
   Sqe, ERRNO_UNSUPPORTED_OP, IORING_OP_ASYNC_CANCEL, IORING_OP_MSG_RING, LANE_OP_COPY_FILE,
+  LANE_OP_COPY_TREE, LANE_OP_REMOVE_TREE,
 };
+use crate::tree::{CopyTree, RemoveTree, Step, Tree};
 use io_uring::IoUring;
 use std::collections::VecDeque;
-use std::ffi::{c_char, CStr, CString};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ffi::{c_char, CStr};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Threads at most, whatever the number of rings.
-const THREADS: usize = 2;
-/// How long a thread stays without work.
-const IDLE: Duration = Duration::from_secs(1);
 /// How long exit(3) waits for what was handed over.
 const EXIT_BOUND: Duration = Duration::from_secs(10);
-
-/// Whether an opcode is the lane's: the kernel has never heard of it.
-pub(crate) const fn serves(opcode: u32) -> bool {
-  opcode == LANE_OP_COPY_FILE
-}
-
-/// Where a completion goes: a descriptor of its own, so that the number of a ring that was closed
-/// is never that of another file while a job has it.
-struct Target {
-  /// `None`: the ring is closed, nobody reads its completions any more. The kernel keeps a ring as
-  /// long as somebody has a descriptor of it. Locked while a message is sent.
-  ring: Mutex<Option<OwnedFd>>,
-}
-
-impl Target {
-  fn ring(&self) -> MutexGuard<'_, Option<OwnedFd>> {
-    self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-  }
-}
-
-/// One operation.
-struct Job {
-  target: Arc<Target>,
-  user_data: u64,
-  from: CString,
-  to: CString,
-  flags: u32,
-  /// Looked at between pieces: it ends with ECANCELED.
-  stop: AtomicBool,
-}
-
-impl Job {
-  fn is(&self, target: &Arc<Target>, user_data: u64) -> bool {
-    self.user_data == user_data && Arc::ptr_eq(&self.target, target)
-  }
-}
-
-/// What all rings of the process share.
-struct Pool {
-  queue: VecDeque<Arc<Job>>,
-  running: Vec<Arc<Job>>,
-  threads: usize,
-  idle: usize,
-}
-
-static POOL: Mutex<Pool> =
-  Mutex::new(Pool { queue: VecDeque::new(), running: Vec::new(), threads: 0, idle: 0 });
-static WORK: Condvar = Condvar::new();
-/// Something has ended.
-static ENDED: Condvar = Condvar::new();
 /// The process whose exit(3) waits; not a child that it forked, which has no thread of the lane.
 static EXITS: AtomicI32 = AtomicI32::new(0);
 
-fn pool() -> MutexGuard<'static, Pool> {
-  POOL.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether an opcode is the lane's: the kernel has never heard of it.
+pub(crate) const fn serves(opcode: u32) -> bool {
+  matches!(opcode, LANE_OP_COPY_FILE | LANE_OP_COPY_TREE | LANE_OP_REMOVE_TREE)
 }
 
 /// One ring's end of the lane.
@@ -104,22 +52,26 @@ impl Lane {
   /// Takes an entry that is the lane's: an operation, or the cancel of one. False: the kernel's.
   pub(crate) fn push(&mut self, ring: RawFd, sqe: &Sqe) -> bool {
     match sqe.opcode as u32 {
-      LANE_OP_COPY_FILE => self.copy_file(ring, sqe),
+      opcode if serves(opcode) => self.take(ring, sqe),
       IORING_OP_ASYNC_CANCEL if sqe.op_flags == 0 => return self.cancel(sqe),
       _ => return false,
     }
     true
   }
 
-  fn copy_file(&mut self, ring: RawFd, sqe: &Sqe) {
+  fn take(&mut self, ring: RawFd, sqe: &Sqe) {
     // SAFETY: I2: the ring keeps the path until the entry is pushed, which is now.
     let path = |address: u64| unsafe { CStr::from_ptr(address as *const c_char) }.to_owned();
-    let (from, to) = (path(sqe.addr), path(sqe.off));
     let (user_data, flags, stop) = (sqe.user_data, sqe.op_flags, AtomicBool::new(false));
-    match self.target(ring) {
-      Ok(target) => {
-        self.waiting.push(Arc::new(Job { target, user_data, from, to, flags, stop }));
+    let work = match sqe.opcode as u32 {
+      LANE_OP_REMOVE_TREE => Work::Tree(Tree::remove(RemoveTree::new(path(sqe.addr)))),
+      LANE_OP_COPY_TREE => {
+        Work::Tree(Tree::copy(CopyTree::new(path(sqe.addr), path(sqe.off), flags)))
       }
+      _ => Work::File { from: path(sqe.addr), to: path(sqe.off), flags },
+    };
+    match self.target(ring) {
+      Ok(target) => self.waiting.push(Arc::new(Job { target, user_data, work, stop })),
       Err(errno) => self.end(user_data, -errno),
     }
   }
@@ -149,8 +101,7 @@ impl Lane {
     let is = |job: &Arc<Job>| job.is(&target, sqe.addr);
     let mut pool = pool();
     let waits = self.waiting.iter().position(is).map(|place| self.waiting.remove(place));
-    let queued = pool.queue.iter().position(is);
-    if let Some(job) = waits.or_else(|| pool.queue.remove(queued?)) {
+    if let Some(job) = waits.or_else(|| pool.withdraw(&is).pop()) {
       self.end(job.user_data, -libc::ECANCELED);
       self.end(sqe.user_data, 0);
       return true;
@@ -170,10 +121,15 @@ impl Lane {
       return 0;
     }
     let mut pool = pool();
-    pool.queue.extend(self.waiting.drain(..));
+    for job in self.waiting.drain(..) {
+      match job.work {
+        Work::File { .. } => pool.files.push_back(job),
+        Work::Tree(_) => pool.trees.push_back(job),
+      }
+    }
     // A new thread takes one before it is ever idle.
     let mut fresh = 0;
-    while pool.queue.len() > pool.idle + fresh && pool.threads < THREADS && start(&mut pool) {
+    while pool.queued() > pool.idle + fresh && pool.threads < THREADS && start(&mut pool) {
       fresh += 1;
     }
     for _ in 0..count.min(pool.idle) {
@@ -181,7 +137,7 @@ impl Lane {
     }
     if pool.threads == 0 {
       // Nothing has happened yet, so that whoever asked can do it by other means.
-      let refused: Vec<_> = pool.queue.drain(..).collect();
+      let refused = pool.withdraw(&|_| true);
       refused.iter().for_each(|job| self.end(job.user_data, -(ERRNO_UNSUPPORTED_OP as i32)));
     }
     count
@@ -212,10 +168,8 @@ impl Lane {
     pool.running.iter().filter(|job| own(job)).for_each(|job| {
       job.stop.store(true, Ordering::Relaxed);
     });
-    let (mine, others) = std::mem::take(&mut pool.queue).into_iter().partition(own);
-    pool.queue = others;
+    let mine = pool.withdraw(&own);
     drop(pool);
-    let mine: VecDeque<Arc<Job>> = mine;
     for job in self.waiting.split_off(0).into_iter().chain(mine) {
       self.end(job.user_data, -libc::ECANCELED);
     }
@@ -235,13 +189,13 @@ impl Drop for Lane {
 extern "C" fn at_exit() {
   // SAFETY: I6: no argument, no failure.
   if unsafe { libc::getpid() } == EXITS.load(Ordering::Relaxed) {
-    let busy = |pool: &mut Pool| !pool.queue.is_empty() || !pool.running.is_empty();
+    let busy = |pool: &mut Pool| pool.queued() > 0 || !pool.running.is_empty();
     drop(ENDED.wait_timeout_while(pool(), EXIT_BOUND, busy));
   }
 }
 
 /// One thread more. False: none can be had, or no ring for it.
-fn start(pool: &mut Pool) -> bool {
+pub(crate) fn start(pool: &mut Pool) -> bool {
   // SAFETY: I6: no argument, no failure.
   let process = unsafe { libc::getpid() };
   if EXITS.swap(process, Ordering::Relaxed) != process {
@@ -280,36 +234,23 @@ fn unsignalled<R>(run: impl FnOnce() -> R) -> R {
 
 /// A thread's life.
 fn work(mut poster: Poster) {
-  while let Some(job) = next() {
-    let res = if job.stop.load(Ordering::Relaxed) {
-      -libc::ECANCELED
-    } else {
-      // A bug of ours fails this copy, and no thread or operation is lost with it.
-      let copy = || copy_file(&job.from, &job.to, job.flags, &job.stop);
-      catch_unwind(AssertUnwindSafe(copy)).unwrap_or(-libc::EIO)
-    };
-    // First: a cancel that comes now finds nothing, as with one that the kernel has completed.
-    pool().running.retain(|running| !Arc::ptr_eq(running, &job));
+  let mut row = 0;
+  while let Some(job) = next(&mut row) {
+    let step = job.run();
+    let mut pool = pool();
+    let place = pool.running.iter().position(|running| Arc::ptr_eq(running, &job));
+    place.map(|place| pool.running.swap_remove(place));
     ENDED.notify_all();
-    poster.post(&job, res);
-  }
-}
-
-/// The job that waits longest. `None`: there was none for a while, the thread ends.
-fn next() -> Option<Arc<Job>> {
-  let mut pool = pool();
-  loop {
-    if let Some(job) = pool.queue.pop_front() {
-      pool.running.push(job.clone());
-      return Some(job);
-    }
-    pool.idle += 1;
-    let waited = WORK.wait_timeout(pool, IDLE).unwrap_or_else(PoisonError::into_inner);
-    pool = waited.0;
-    pool.idle -= 1;
-    if waited.1.timed_out() && pool.queue.is_empty() {
-      pool.threads -= 1;
-      return None;
+    match step {
+      Step::Over(res) => {
+        pool.trees.retain(|tree| !Arc::ptr_eq(tree, &job));
+        // First: a cancel that comes now finds nothing, as with one that the kernel has completed.
+        drop(pool);
+        poster.post(&job, res);
+      }
+      // The other thread may have ended it meanwhile.
+      Step::Later if !job.is_over() && !holds(&pool.trees, &job) => pool.trees.push_front(job),
+      Step::Later | Step::Leave => {}
     }
   }
 }

@@ -31,7 +31,9 @@ mod lane;
 pub mod mock;
 pub mod op;
 pub mod ops;
+mod plain;
 mod polling;
+mod pool;
 pub mod probe;
 pub mod reactor;
 mod register;
@@ -47,6 +49,7 @@ pub mod stream;
 pub mod table;
 pub mod task;
 pub mod timer;
+mod tree;
 pub mod wake;
 pub mod world;
 

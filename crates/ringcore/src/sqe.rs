@@ -310,6 +310,10 @@ constants! { SQE_CONSTANTS;
   BORDER_CLOSE_GROUP = 0x111;
   /// Copies a file. An opcode of our own, which the kernel never sees: the lane's.
   LANE_OP_COPY_FILE = 120;
+  /// Copies a folder tree. The lane's, as the one before.
+  LANE_OP_COPY_TREE = 121;
+  /// Removes a folder tree. The lane's, as the one before.
+  LANE_OP_REMOVE_TREE = 122;
   /// Flag of `copyFile`: fails where there is something at the destination.
   COPYFILE_EXCL = 1 << 0;
   /// Flag of `copyFile`: shares the content where the file system can.
@@ -318,6 +322,10 @@ constants! { SQE_CONSTANTS;
   COPYFILE_FICLONE_FORCE = 1 << 2;
   /// Flag of `copyFile`: the copy has the owner of the source, where that is permitted.
   COPYFILE_OWNER = 1 << 3;
+  /// Flag of `copyTree`: links that are relative are made absolute. The source has to be absolute.
+  COPYTREE_ABSOLUTE = 1 << 4;
+  /// Flag of `copyTree`: those that end in a slash or in dots keep a slash at their end.
+  COPYTREE_SLASH = 1 << 5;
   /// As a negative result: this kernel lacks the opcode. No errno of Linux is that large.
   ERRNO_UNSUPPORTED_OP = 4000;
   /// With the opcode added, as a negative result: the operation is not in the ring's allow list.

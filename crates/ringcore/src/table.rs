@@ -212,6 +212,16 @@ pub const OPS: &[OpInfo] = &[
     ..row("copyFile", LANE_OP_COPY_FILE, "5.18", "copy_file_range(2)")
       .call("copyfile").moves(Memory::TwoPaths, FLAGS)
   },
+  OpInfo {
+    witness: IORING_OP_MSG_RING,
+    ..row("copyTree", LANE_OP_COPY_TREE, "5.18", "copy_file_range(2)")
+      .call("cp").moves(Memory::TwoPaths, FLAGS)
+  },
+  OpInfo {
+    witness: IORING_OP_MSG_RING,
+    ..row("removeTree", LANE_OP_REMOVE_TREE, "5.18", "unlinkat(2)")
+      .call("rm").moves(Memory::Path, 0)
+  },
   row("socket", IORING_OP_SOCKET, "5.19", "socket(2)")
     .takes(OFF | LEN | FLAGS | FILE),
   variant("acceptMultishot", ACCEPT, "5.19", IORING_OP_SOCKET, "accept"),

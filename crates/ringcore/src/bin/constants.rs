@@ -100,7 +100,7 @@ fn main() {
       for op in table::OPS {
         let result = if op.opens { "a descriptor" } else { "" };
         let (name, kernel, man) = (op.name, op.kernel, op.man);
-        let lane = op.opcode == sqe::LANE_OP_COPY_FILE;
+        let lane = op.opcode >= sqe::LANE_OP_COPY_FILE;
         let opcode = if lane { "lane".into() } else { op.opcode.to_string() };
         println!("| `op.{name}` | {opcode} | {kernel} | {result} | {man} |");
       }

@@ -207,6 +207,32 @@ pub fn copy_file(from: impl AsRef<Path>, to: impl AsRef<Path>, flags: u32) -> Op
   Fields::with(sqe, two_paths(from, to), "copyfile", paths, nothing)
 }
 
+// PAIR: copyTree
+/// Copies a folder and everything in it to where nothing is: folders, files and symbolic links,
+/// with their permissions. `flags` is COPYFILE_OWNER and COPYTREE_* of `ringcore::sqe`. What is
+/// none of these in it is EOPNOTSUPP, a name that is no UTF-8 EILSEQ. A copy that fails removes
+/// what it has made; one that is cancelled leaves it. Runs on the lane, not in a chain.
+///
+/// Man: copy_file_range(2), openat2(2). Kernel: 5.18.
+pub fn copy_tree(from: impl AsRef<Path>, to: impl AsRef<Path>, flags: u32) -> Op<Fields<()>> {
+  let (from, to) = (from.as_ref(), to.as_ref());
+  let sqe = Sqe { op_flags: flags, ..Fd::Raw(-1).on(LANE_OP_COPY_TREE) };
+  let paths = (Some(from.into()), Some(to.into()));
+  Fields::with(sqe, two_paths(from, to), "cp", paths, nothing)
+}
+
+// PAIR: removeTree
+/// Removes a folder and everything in it. Links are removed, never followed; one as the path
+/// itself is an error. What others remove meanwhile is none, a name that is no UTF-8 is EILSEQ.
+/// What fails or is cancelled leaves the rest. Runs on the lane, not in a chain.
+///
+/// Man: unlinkat(2), openat2(2). Kernel: 5.18.
+pub fn remove_tree(path: impl AsRef<Path>) -> Op<Fields<()>> {
+  let path = path.as_ref();
+  let sqe = Fd::Raw(-1).on(LANE_OP_REMOVE_TREE);
+  Fields::with(sqe, path_input(path), "rm", (Some(path.into()), None), nothing)
+}
+
 // PAIR: only-rust openatDirect -- TypeScript passes { direct } to op.openat
 /// The same into a slot of the ring's table, without a descriptor of the process and without
 /// O_CLOEXEC. What fails leaves the slot as it was.
