@@ -160,7 +160,10 @@ test.serial('what is put in the place of a folder is not followed', async (t) =>
     await release();
     // At the folder it was in, or at the next one.
     t.true(['ENOTDIR', 'ELOOP'].includes((await removed).code as string));
-    t.deepEqual(shape(at('kept')).sort(), before);
+    t.true(
+      shape(at('kept')).sort().join() === before.join(),
+      'what the link leads to is as it was',
+    );
     for (const name of ['tree', 'moved']) fs.rmSync(at(name), { recursive: true });
   }
 });

@@ -25,8 +25,8 @@ export const cases = [
         least: 2,
         reason:
           'since Node 25 cp copies a tree in one native request. Ours is one request for two ' +
-          'threads with fewer calls a file; what is left is the making of a thousand inodes, ' +
-          'which the file system does for both threads one after the other.',
+          'threads with fewer calls a file; what is left is the kernel making a thousand ' +
+          'files, and that is as much for everybody.',
       },
     ],
   },

@@ -242,7 +242,7 @@ fn what_is_put_in_the_place_of_a_folder_is_not_followed() {
     // At the folder it was in, or at the next one.
     let code = rt.run(removed).unwrap_err().code();
     assert!(["ENOTDIR", "ELOOP"].contains(&code), "{code}");
-    assert_eq!(shape(&place.at("kept")), before);
+    assert!(shape(&place.at("kept")) == before, "what the link leads to is as it was");
     settle(&rt);
     fs::remove_dir_all(place.at("tree")).unwrap();
     fs::remove_dir_all(place.at("moved")).unwrap();
