@@ -106,7 +106,10 @@ test.serial('a tree that fails says why and its copy leaves nothing', async (t) 
   execFileSync('mkfifo', [at('fifo/d1/fifo')]);
   rows(at('broken'), 3, 3);
   writeFileSync(Buffer.from(`${at('broken')}/d1/\xff`, 'latin1'), '');
-  const before = readdirSync(at(''), { recursive: true }).length;
+  // Of a tree that cannot be removed whole, what came before is gone.
+  const names = () => readdirSync(at(''), { recursive: true }).map(String);
+  const others = () => names().filter((name) => !name.startsWith('broken')).length;
+  const before = others();
   for (const [from, to, code, flags] of [
     ['none', 'new', 'ENOENT'],
     ['from', 'none/new', 'ENOENT'],
@@ -136,7 +139,7 @@ test.serial('a tree that fails says why and its copy leaves nothing', async (t) 
     t.deepEqual([error.code, error.syscall, error.path], [code, 'rm', at(path)]);
   }
   t.true(existsSync(at('broken/d1')));
-  t.is(readdirSync(at(''), { recursive: true }).length, before);
+  t.is(others(), before);
   t.throws(() => op.copyTree('a\0b', at('new')), { code: 'ERR_INVALID_ARG_VALUE' });
   t.throws(() => op.copyTree(at('from'), at('new'), -1), { code: 'ERR_OUT_OF_RANGE' });
   t.throws(() => op.removeTree(1 as never), { code: 'ERR_INVALID_ARG_TYPE' });
