@@ -139,6 +139,15 @@ test.serial('a tree that fails says why and its copy leaves nothing', async (t) 
     t.deepEqual([error.code, error.syscall, error.path], [code, 'rm', at(path)]);
   }
   t.true(existsSync(at('broken/d1')));
+  // No slash makes a link a folder, and what rmdir(2) refuses is refused before anything is gone.
+  for (const [path, code] of [
+    ['link/', 'ENOTDIR'],
+    ['link//', 'ENOTDIR'],
+    ['from/.', 'EINVAL'],
+    ['from/d1/..', 'EINVAL'],
+  ] as const) {
+    t.is((await failure(op.removeTree(`${at('')}${path}`))).code, code, path);
+  }
   t.is(others(), before);
   t.throws(() => op.copyTree('a\0b', at('new')), { code: 'ERR_INVALID_ARG_VALUE' });
   t.throws(() => op.copyTree(at('from'), at('new'), -1), { code: 'ERR_OUT_OF_RANGE' });
@@ -153,16 +162,25 @@ test.serial('what is put in the place of a folder is not followed', async (t) =>
   for (let round = 0; round < many(5); round++) {
     rows(at('tree/top'), 60, 20);
     const before = shape(at('kept')).sort();
-    const removed = failure(rt.op.removeTree(at('tree')));
+    const codeOf = ({ code }: { code: string }) => code;
+    const removed = rt.op.removeTree(at('tree')).then(() => 'done', codeOf);
     await until(() => readdirSync(at('tree/top')).length < 60);
     // Whoever copies files gets the threads, and the tree waits where it is.
     const release = await occupied(rt, long, at);
     t.true(readdirSync(at('tree/top')).length > 1, 'it is in the middle');
+    if (round % 2 === 1) {
+      // Somebody removes the folder that it is in: that is no end of the rest.
+      fs.rmSync(at('tree/top'), { recursive: true });
+      await release();
+      t.is(await removed, 'done');
+      t.false(existsSync(at('tree')));
+      continue;
+    }
     fs.renameSync(at('tree/top'), at('moved'));
     fs.symlinkSync(at('kept'), at('tree/top'));
     await release();
     // At the folder it was in, or at the next one.
-    t.true(['ENOTDIR', 'ELOOP'].includes((await removed).code as string));
+    t.true(['ENOTDIR', 'ELOOP'].includes(await removed));
     t.true(
       shape(at('kept')).sort().join() === before.join(),
       'what the link leads to is as it was',
@@ -201,13 +219,23 @@ test.serial('a copy that fails removes what it has made and nothing else', async
   t.is(lstatSync(at(`to/${pending}`)).mode & 0o7777, 0o700, 'nobody else may look into it yet');
   writeFileSync(at(`to/${pending}/f3`), 'theirs');
   writeFileSync(at(`to/${one}/theirs`), 'theirs');
+  // Another file in the place of one that was copied, if one was already.
+  const copied1 = readdirSync(at(`to/${one}`)).find((name) => /^f\d$/.test(name)) ?? 'other';
+  writeFileSync(at(`to/${one}/new`), 'theirs');
+  fs.renameSync(at(`to/${one}/new`), at(`to/${one}/${copied1}`));
   go();
   t.is((await copied).code, 'EEXIST');
   t.deepEqual(
     shape(at('to'))
       .map((line) => line.replace(/ \d+/, ''))
       .sort(),
-    [`/${pending}`, `/${pending}/f3 theirs`, `/${one}`, `/${one}/theirs theirs`].sort(),
+    [
+      `/${pending}`,
+      `/${pending}/f3 theirs`,
+      `/${one}`,
+      `/${one}/${copied1} theirs`,
+      `/${one}/theirs theirs`,
+    ].sort(),
   );
   t.is(readdirSync(at('kept/d0')).length, 5);
 });

@@ -105,7 +105,7 @@ async function check(ring: Runtime, from: string, to: string): Promise<void> {
   const missing = parents.indexOf(null);
   const seen = missing < 0 ? parents : parents.slice(0, missing);
   if (seen.some((each) => isSame(each ?? null, source))) throw odd();
-  if (missing === 0) await nodePromises.mkdir(dirname(to), { recursive: true });
+  if (missing === 0) await nodePromises.mkdir(dirname(resolve(to)), { recursive: true });
 }
 
 /** What statx says; null: nothing is there. */

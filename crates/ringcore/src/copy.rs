@@ -25,25 +25,25 @@ const SPECIAL: libc::mode_t = 0o7000;
 pub(crate) fn copy_file(from: &CStr, to: &CStr, flags: u32, stop: &AtomicBool) -> i32 {
   let at = |name| Place { folder: libc::AT_FDCWD, name };
   match copy(at(from), at(to), flags, false, stop) {
-    Ok(()) => 0,
+    Ok(_) => 0,
     Err(errno) => -errno,
   }
 }
 
-/// Copies a file of one folder into another one, where it is new. What is no file by now, or a
-/// link, is an error.
+/// Copies a file of one folder into another one, where it is new: the inode there. What is no file
+/// by now, or a link, is an error.
 pub(crate) fn copy_entry(
   from: RawFd,
   to: RawFd,
   name: &CStr,
   flags: u32,
   stop: &AtomicBool,
-) -> Result<()> {
+) -> Result<u64> {
   let at = |folder| Place { folder, name };
   copy(at(from), at(to), flags | COPYFILE_EXCL, true, stop)
 }
 
-fn copy(from: Place, to: Place, flags: u32, entry: bool, stop: &AtomicBool) -> Result<()> {
+fn copy(from: Place, to: Place, flags: u32, entry: bool, stop: &AtomicBool) -> Result<u64> {
   let known = COPYFILE_EXCL | COPYFILE_FICLONE | COPYFILE_FICLONE_FORCE | COPYFILE_OWNER;
   if flags & !known != 0 {
     return Err(libc::EINVAL);
@@ -57,7 +57,7 @@ fn copy(from: Place, to: Place, flags: u32, entry: bool, stop: &AtomicBool) -> R
   let (target, made) = destination(to, flags & COPYFILE_EXCL != 0, found.st_mode, stop)?;
   let there = stat(&target)?;
   if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino) {
-    return Ok(());
+    return Ok(there.st_ino);
   }
   if kind(&there) != libc::S_IFREG {
     return Err(libc::EINVAL); // A pipe or a device, which has no length.
@@ -80,7 +80,7 @@ fn copy(from: Place, to: Place, flags: u32, entry: bool, stop: &AtomicBool) -> R
     // SAFETY: I1: a name of the caller's. Its own error would hide the first one.
     unsafe { libc::unlinkat(to.folder, to.name.as_ptr(), 0) };
   }
-  copied
+  copied.map(|()| there.st_ino)
 }
 
 /// How bytes are moved, best first.

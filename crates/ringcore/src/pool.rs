@@ -78,11 +78,12 @@ impl Job {
 impl Around for Arc<Job> {
   fn help(&self) {
     let mut pool = pool();
-    if holds(&pool.trees, self) {
+    // A tree that waits comes before a second thread for this one.
+    if !pool.trees.is_empty() {
       return;
     }
     // If all threads are busy now, for the one that is the first to have done.
-    pool.trees.push_front(self.clone());
+    pool.trees.push_back(self.clone());
     if pool.idle > 0 {
       WORK.notify_one();
     } else if pool.threads < THREADS {

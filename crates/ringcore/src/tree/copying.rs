@@ -1,11 +1,12 @@
 // PAIR: only-rust copying.rs -- plain system calls on the threads of the lane
 //! A tree is copied to where nothing is: folders, files and links, with their permissions.
 //!
-//! What fails is undone: each thing that was made is removed, nothing else. Nobody may do more with
-//! a half copy than with the source: a folder is its owner's alone until it has its permissions.
+//! What fails is undone: each thing that was made is removed as long as it is still the same, and
+//! nothing else. Nobody may do more with a half copy than with the source: a folder is its owner's
+//! alone until it has its permissions.
 
-use super::dir::{open_below, open_path, unlink, Below, Entry, Listing};
-use super::{path_of, stopped, Done, Folder, Open, Plan};
+use super::dir::{look, open_below, open_path, unlink, Below, Entry, Listing};
+use super::{made_in, path_of, stopped, Done, Folder, Open, Plan};
 use crate::copy::copy_entry;
 use crate::plain::{checked, stat, Result};
 use crate::sqe::{COPYFILE_OWNER, COPYTREE_ABSOLUTE, COPYTREE_SLASH};
@@ -68,11 +69,14 @@ impl CopyTree {
     for (id, folder) in folders.iter().enumerate().rev() {
       let opened = path_of(folders, id).and_then(|path| Below::open(root, &path));
       if let Ok(opened) = &opened {
-        for name in folder.made.split_inclusive(|byte| *byte == 0) {
+        for (name, inode) in made_in(&folder.made) {
           if stopped(stop) {
             return Err(libc::ECANCELED);
           }
-          let _ = CStr::from_bytes_with_nul(name).map(|name| unlink(opened.fd(), name, 0));
+          // Others may have put another file in its place.
+          if look(opened.fd(), name).is_ok_and(|there| there.st_ino == inode) {
+            let _ = unlink(opened.fd(), name, 0);
+          }
         }
       }
       let removed = match folder.parent {
@@ -122,15 +126,16 @@ impl Plan for CopyTree {
     let (from, name) = (open.listing.fd(), entry.name.as_c_str());
     let to = open.to.as_ref().map(OwnedFd::as_raw_fd).ok_or(libc::EBADF)?;
     let kind = match entry.kind {
-      libc::DT_UNKNOWN => kind_of(from, name)?,
+      libc::DT_UNKNOWN => ((look(from, name)?.st_mode & libc::S_IFMT) >> 12) as u8,
       kind => kind,
     };
     match kind {
       libc::DT_DIR => make(to, name).map(|()| Done::Folder),
-      libc::DT_REG => {
-        copy_entry(from, to, name, self.flags & COPYFILE_OWNER, stop).map(|()| Done::Made)
+      libc::DT_REG => copy_entry(from, to, name, self.flags & COPYFILE_OWNER, stop).map(Done::Made),
+      libc::DT_LNK => {
+        self.link(open, to, name)?;
+        Ok(Done::Made(look(to, name).map_or(0, |link| link.st_ino)))
       }
-      libc::DT_LNK => self.link(open, to, name).map(|()| Done::Made),
       _ => Err(libc::EOPNOTSUPP), // A FIFO, a socket, a device.
     }
   }
@@ -176,17 +181,6 @@ fn make(folder: RawFd, name: &CStr) -> Result<()> {
 fn permit(folder: &OwnedFd, mode: libc::mode_t) -> Result<()> {
   // SAFETY: I3: an open descriptor of ours.
   checked(unsafe { libc::fchmod(folder.as_raw_fd(), mode) } as i64).map(drop)
-}
-
-/// DT_* of what a file system has not told the kind of.
-fn kind_of(folder: RawFd, name: &CStr) -> Result<u8> {
-  let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
-  let flags = libc::AT_SYMLINK_NOFOLLOW;
-  // SAFETY: I1: a name of the caller's; the kernel fills a struct of this function's own.
-  checked(unsafe { libc::fstatat(folder, name.as_ptr(), stat.as_mut_ptr(), flags) } as i64)?;
-  // SAFETY: I1: filled, and every bit pattern is a stat.
-  let mode = unsafe { stat.assume_init() }.st_mode;
-  Ok(((mode & libc::S_IFMT) >> 12) as u8)
 }
 
 /// As node's `path.resolve`: one absolute path of several, without dots, doubled or last slashes.

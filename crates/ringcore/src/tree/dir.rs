@@ -58,7 +58,11 @@ impl Listing {
     let (fd, buffer) = (self.folder.as_raw_fd(), self.buffer.as_mut_ptr());
     // SAFETY: I1: a buffer of the listing's own, alive for the whole call.
     let read = unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer, BUFFER) };
-    let count = checked(read)?;
+    // A folder that somebody else has removed has no more entries; readdir(3) says so, too.
+    let count = match checked(read) {
+      Err(libc::ENOENT) => 0,
+      read => read?,
+    };
     self.buffer.truncate(count as usize);
     self.place = 0;
     Ok(count > 0)
@@ -78,14 +82,8 @@ pub(super) fn open_below(root: RawFd, path: &CStr) -> Result<OwnedFd> {
   how.flags = FOLDER as u64;
   how.resolve = libc::RESOLVE_NO_SYMLINKS;
   let size = std::mem::size_of_val(&how);
-  loop {
-    // SAFETY: I1: a path of the caller's, and a struct of this function's own.
-    let opened = unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &how, size) };
-    match owned(opened) {
-      Err(libc::EINTR | libc::EAGAIN) => {}
-      opened => return opened,
-    }
-  }
+  // SAFETY: I1: a path of the caller's, and a struct of this function's own.
+  owned(unsafe { libc::syscall(libc::SYS_openat2, root, path.as_ptr(), &how, size) })
 }
 
 fn owned(opened: i64) -> Result<OwnedFd> {
@@ -113,6 +111,16 @@ impl Below {
       Below::Opened(fd) => fd.as_raw_fd(),
     }
   }
+}
+
+/// What a name of an open folder stands for; of a link the link itself.
+pub(super) fn look(folder: RawFd, name: &CStr) -> Result<libc::stat> {
+  let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+  let flags = libc::AT_SYMLINK_NOFOLLOW;
+  // SAFETY: I1: a name of the caller's; the kernel fills a struct of this function's own.
+  checked(unsafe { libc::fstatat(folder, name.as_ptr(), stat.as_mut_ptr(), flags) } as i64)?;
+  // SAFETY: I1: filled, and every bit pattern is a stat.
+  Ok(unsafe { stat.assume_init() })
 }
 
 /// Removes a name of an open folder; `flags` is 0 or AT_REMOVEDIR.

@@ -70,8 +70,8 @@ trait Plan: Send + Sync {
 enum Done {
   /// It is a folder, which is to be visited.
   Folder,
-  /// There is something of this name that was not there before.
-  Made,
+  /// There is something of this name that was not there before: its inode.
+  Made(u64),
   Gone,
 }
 
@@ -92,7 +92,7 @@ struct Folder {
   /// What has not ended below it; its own visit is one of them.
   left: usize,
   late: Option<libc::mode_t>,
-  /// Names of what was made in it, each with its NUL.
+  /// What was made in it: see `made_in`.
   made: Vec<u8>,
 }
 
@@ -133,16 +133,23 @@ struct State {
 pub(crate) struct Tree {
   plan: Box<dyn Plan>,
   over: AtomicBool,
+  /// Something went wrong: the other thread is to leave its folder.
+  ending: AtomicBool,
   state: Mutex<State>,
 }
 
 impl Tree {
   pub(crate) fn copy(plan: CopyTree) -> Tree {
-    Tree { plan: Box::new(plan), over: AtomicBool::new(false), state: Mutex::default() }
+    Tree::new(Box::new(plan))
   }
 
   pub(crate) fn remove(plan: RemoveTree) -> Tree {
-    Tree { plan: Box::new(plan), over: AtomicBool::new(false), state: Mutex::default() }
+    Tree::new(Box::new(plan))
+  }
+
+  fn new(plan: Box<dyn Plan>) -> Tree {
+    let (over, ending) = (AtomicBool::new(false), AtomicBool::new(false));
+    Tree { plan, over, ending, state: Mutex::default() }
   }
 
   /// Whether somebody has been told that it is over.
@@ -198,6 +205,7 @@ impl Tree {
         Err(errno) => state.fail(errno),
       }
       state.busy -= 1;
+      self.ending.store(state.failed.is_some(), Ordering::Relaxed);
       let more = !state.pending.is_empty();
       drop(state);
       if more && around.is_wanted() {
@@ -230,6 +238,9 @@ impl Tree {
       if stopped(stop) {
         return Err(libc::ECANCELED);
       }
+      if self.ending.load(Ordering::Relaxed) {
+        break;
+      }
       let Some(entry) = open.listing.next()? else {
         return Ok(true);
       };
@@ -239,7 +250,10 @@ impl Tree {
       }
       match self.plan.entry(open, &entry, stop)? {
         Done::Folder => found.below.push(entry.name),
-        Done::Made => found.made.extend_from_slice(entry.name.as_bytes_with_nul()),
+        Done::Made(inode) => {
+          found.made.extend_from_slice(entry.name.as_bytes_with_nul());
+          found.made.extend_from_slice(&inode.to_ne_bytes());
+        }
         Done::Gone => {}
       }
       if around.is_wanted() {
@@ -309,6 +323,16 @@ impl State {
     self.failed.get_or_insert(errno);
     self.pending.clear();
   }
+}
+
+/// Names, each with its NUL and eight bytes of its inode behind it.
+fn made_in(mut made: &[u8]) -> impl Iterator<Item = (&CStr, u64)> {
+  std::iter::from_fn(move || {
+    let name = CStr::from_bytes_until_nul(made).ok()?;
+    let (inode, rest) = made.split_at(name.to_bytes_with_nul().len()).1.split_first_chunk()?;
+    made = rest;
+    Some((name, u64::from_ne_bytes(*inode)))
+  })
 }
 
 /// A folder's path below the tree, `.` for the tree itself.

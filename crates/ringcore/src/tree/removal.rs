@@ -16,7 +16,13 @@ pub(crate) struct RemoveTree {
 }
 
 impl RemoveTree {
+  /// Without the slashes at its end: through them a link would be followed.
   pub(crate) fn new(path: CString) -> RemoveTree {
+    let mut bytes = path.into_bytes();
+    while bytes.len() > 1 && bytes.ends_with(b"/") {
+      bytes.pop();
+    }
+    let path = CString::new(bytes).unwrap_or_default();
     RemoveTree { path, root: OnceLock::new() }
   }
 
@@ -27,6 +33,11 @@ impl RemoveTree {
 
 impl Plan for RemoveTree {
   fn begin(&self) -> Result<()> {
+    // rmdir(2) would refuse these in the end, when all in them is gone.
+    let last = self.path.to_bytes().rsplit(|byte| *byte == b'/').next();
+    if self.path.to_bytes() == b"/" || matches!(last, Some(b"." | b"..")) {
+      return Err(libc::EINVAL);
+    }
     let opened = open_path(&self.path)?;
     let _ = self.root.set(opened);
     Ok(())
