@@ -12,7 +12,7 @@ async function parent() {
   const files = ['small', 'fifo'].map((name) => `${path}/${name}`);
   writeFileSync(files[0], 'x');
   const writer = fifo(files[1]);
-  files.push('/proc/version', '/dev/null', path);
+  files.push('/proc/self/status', path);
   const url = new URL(import.meta.url);
   const one = async () => {
     const worker = new Worker(url, { workerData: files, stdout: false, trackUnmanagedFds: false });

@@ -3,8 +3,8 @@
 // Pair: crates/ringcore/src/fs/cached.rs
 //
 //   openat2(RESOLVE_CACHED) ── fstat ── preadv2(RWF_NOWAIT) ── close     it is whole
-//        │ not cached             └ another kind of file, or larger, or not cached: it stays open
-//        └ the ring does it
+//        │ not cached    │          └ larger, or not cached: closed, the ring does it
+//        └ the ring      └ a FIFO, a device: it stays open, the ring reads it
 //
 // It is done in the caller's call, as long as the event loop's budget lasts (I8).
 

@@ -66,7 +66,7 @@ fn small_files_of_every_size_are_whole() {
         assert_eq!(found, size);
         assert!(into[..size] == bytes && into[size..].iter().all(|byte| *byte == 0xee), "{size}");
       }
-      Cached::Open(fd) if size >= BYTES => assert!(rest(fd) == bytes, "{size}"),
+      Cached::Unknown if size >= BYTES => {}
       other => panic!("{size}: {other:?}"),
     }
     rt.run(async move { assert!(fs::read(path).await.unwrap() == bytes, "{size}") });
@@ -80,10 +80,7 @@ fn what_is_no_small_file_is_read_all_the_same() {
   let mut ring = ring_with(&Options::default());
   for path in ["/proc/self/status", "/proc/self/maps"] {
     assert!(std::fs::metadata(path).is_ok()); // The name is in the cache now.
-    let Cached::Open(fd) = look(&mut ring, Path::new(path), &mut vec![0; BYTES]) else {
-      panic!("{path}");
-    };
-    assert!(rest(fd).ends_with(b"\n"), "{path}");
+    assert_eq!(look(&mut ring, Path::new(path), &mut vec![0; BYTES]), Cached::Unknown);
     let text = rt.run(fs::read_to_string(path)).unwrap();
     assert!(text.ends_with('\n') && text.len() > 100, "{path}");
   }

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! openat2(RESOLVE_CACHED) ── fstat ── preadv2(RWF_NOWAIT) ── close     it is whole
-//!      │ not cached             └ another kind of file, or larger, or not cached: it stays open
-//!      └ the ring does it
+//!      │ not cached    │          └ larger, or not cached: closed, the ring does it
+//!      └ the ring      └ a FIFO, a device: it stays open, the ring reads it
 //! ```
 //! That is what the ring's own open and read do at first, on this thread too. Four system calls are
 //! cheaper than four entries, slots and completions, and with the size known no second read has to
@@ -59,12 +59,17 @@ pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
     let absent = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
     return if absent { Cached::Absent } else { Cached::Unknown };
   }
-  match regular_size(fd).filter(|size| *size < into.len()) {
-    Some(size) if read_now(fd, into) == size as isize => {
+  match repeatable_size(fd) {
+    Some(size) => {
+      let whole = size < into.len() && read_now(fd, into) == size as isize;
       close_now(fd);
-      Cached::Whole(size)
+      if whole {
+        Cached::Whole(size)
+      } else {
+        Cached::Unknown
+      }
     }
-    _ => {
+    None => {
       // SAFETY: I3: the descriptor was made just now. O_NONBLOCK was our wish only.
       unsafe { libc::fcntl(fd, libc::F_SETFL, 0) };
       Cached::Open(fd)
@@ -72,8 +77,9 @@ pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
   }
 }
 
-/// The size of a regular file.
-fn regular_size(fd: i32) -> Option<usize> {
+/// The size of a regular file or directory, which may be opened twice: a slot of the ring's table
+/// goes with the ring, a descriptor may be lost when its thread is terminated (I3).
+fn repeatable_size(fd: i32) -> Option<usize> {
   let mut stat = MaybeUninit::<libc::stat>::uninit();
   // SAFETY: I1: written before the call returns. Not the library's fstat, which looks up a path.
   let res = unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) };
@@ -82,8 +88,12 @@ fn regular_size(fd: i32) -> Option<usize> {
   }
   // SAFETY: I1: the call has filled it.
   let stat = unsafe { stat.assume_init() };
-  let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
-  usize::try_from(stat.st_size).ok().filter(|_| regular)
+  let size = match stat.st_mode & libc::S_IFMT {
+    libc::S_IFREG => usize::try_from(stat.st_size).unwrap_or(usize::MAX),
+    libc::S_IFDIR => usize::MAX,
+    _ => return None,
+  };
+  Some(size)
 }
 
 /// Bytes from the file's start, its position left alone; -1: not without waiting.
