@@ -244,11 +244,49 @@ test.serial(
     const outcome = failure(handle.read(gone, 0, gone.length, 0));
     structuredClone(gone.buffer, { transfer: [gone.buffer] });
     t.truthy((await outcome).code);
+    const view = new DataView(new ArrayBuffer(256 * KIB));
+    const before = handle.read(Buffer.alloc(64), 0, 64);
+    const behind = failure(handle.read(view as never, 0, view.byteLength));
+    structuredClone(view.buffer, { transfer: [view.buffer as ArrayBuffer] });
+    t.is((await behind).code, 'ERR_RINGCORE_BUFFER_DETACHED');
+    t.is((await before).bytesRead, 64);
     t.true((await Promise.all(reads)).every(({ bytesRead }) => bytesRead === 256 * KIB));
     t.true(rooms.every((room) => room.equals(whole)));
     await handle.close();
   },
 );
+
+test.serial('a large file that waits for its iteration ends with its signal', async (t) => {
+  const path = made(t, pattern(MIB));
+  await readFile(path); // Large ones come.
+  for (let iterations = 0; iterations < 8; iterations++) {
+    const others = Array.from({ length: 100 }, () => readFile(path));
+    const aborter = new AbortController();
+    const outcome = failure(readFile(path, { signal: aborter.signal }));
+    for (let i = 0; i < iterations; i++) await immediate();
+    aborter.abort();
+    t.is((await outcome).code, 'ABORT_ERR', `${iterations}`);
+    t.true((await Promise.all(others)).every(({ length }) => length === MIB));
+  }
+});
+
+test.serial('callbacks at a cursor keep their order when one fails', async (t) => {
+  const fd = openSync(made(t, pattern(MIB)), 'r');
+  t.teardown(() => closeSync(fd));
+  const ends: unknown[] = [];
+  const gone = Buffer.alloc(64 * KIB);
+  await new Promise<void>((resolve) => {
+    for (let i = 0; i < 200; i++)
+      callbacks.read(fd, Buffer.alloc(64 * KIB), 0, 64 * KIB, 0, () => {});
+    callbacks.read(fd, gone, 0, 64 * KIB, null, (error) => ends.push(error?.code));
+    callbacks.read(fd, Buffer.alloc(64 * KIB), 0, 64 * KIB, null, (error, count) => {
+      ends.push(error ?? count);
+      resolve();
+    });
+    structuredClone(gone.buffer, { transfer: [gone.buffer as ArrayBuffer] });
+  });
+  t.deepEqual(ends, ['ERR_RINGCORE_BUFFER_DETACHED', 64 * KIB]);
+});
 
 test.serial('a runtime that ends fails the reads that wait for their iteration', async (t) => {
   const rt = await runtime(t);

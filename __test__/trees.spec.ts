@@ -162,7 +162,7 @@ test.serial('what is put in the place of a folder is not followed', async (t) =>
   for (let round = 0; round < many(5); round++) {
     rows(at('tree/top'), 60, 20);
     const before = shape(at('kept')).sort();
-    const codeOf = ({ code }: { code: string }) => code;
+    const codeOf = (error: unknown) => (error as { code: string }).code;
     const removed = rt.op.removeTree(at('tree')).then(() => 'done', codeOf);
     await until(() => readdirSync(at('tree/top')).length < 60);
     // Whoever copies files gets the threads, and the tree waits where it is.

@@ -64,8 +64,9 @@ const FEW = 128;
 export function copyOut(target: Uint8Array, region: Uint8Array, count: number): boolean {
   if (count > FEW) return put(target, count === region.length ? region : region.subarray(0, count));
   for (let i = 0; i < count; i++) target[i] = region[i] as number;
-  // A detached one takes nothing and does not say so.
-  return count === 0 || target[count - 1] === region[count - 1];
+  // A detached one takes nothing and does not say so. Of shared memory others may write the same.
+  if (count === 0 || target[count - 1] === region[count - 1]) return true;
+  return target.buffer instanceof SharedArrayBuffer;
 }
 
 /** Whether the bytes of a view are gone: detached, or (a DataView) outside of what is left. */

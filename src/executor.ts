@@ -22,8 +22,11 @@ const POLLS = 32;
  */
 const DENO = process.versions.deno !== undefined;
 
+// Those of the event loop, whatever a test has put in the place of the global ones.
+const { clearTimeout, setImmediate, setTimeout } = process.getBuiltinModule('node:timers');
+
 /** What waits for a budget. `begin` throws nothing. */
-interface Later {
+export interface Later {
   begin(): void;
 }
 
@@ -192,7 +195,7 @@ export class Executor {
   }
 
   /** A macrotask of our own begins: the whole budget is there again. */
-  freshWindow(): void {
+  private freshWindow(): void {
     this.spent = false;
     this.openWindow();
   }
@@ -243,10 +246,14 @@ export class Executor {
 
   private waiting: Later[] = [];
   private readonly onLater = () => {
-    const { waiting } = this;
-    this.waiting = [];
     if (!this.closed) this.freshWindow();
-    for (const work of waiting) work.begin();
+    const { waiting } = this;
+    let begun = 0;
+    while (begun < waiting.length && (this.closed || this.affords)) {
+      (waiting[begun++] as Later).begin();
+    }
+    this.waiting = waiting.slice(begun);
+    if (this.waiting.length > 0) setImmediate(this.onLater);
   };
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */

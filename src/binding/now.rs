@@ -8,6 +8,7 @@
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, JsValue, sys};
 use napi_derive::napi;
+use ringcore::fs::cached::known;
 use std::ptr::null_mut;
 
 /// The cursor, as a position.
@@ -48,16 +49,12 @@ pub fn size_now(fd: i32) -> f64 {
 }
 
 fn size_of_cached(fd: i32) -> i64 {
-  // SAFETY: I1: a struct of this frame, which the kernel fills before the call returns.
-  let (flags, found, stat) = unsafe {
-    let mut stat: libc::stat = std::mem::zeroed();
-    (libc::fcntl(fd, libc::F_GETFL), libc::fstat(fd, &mut stat), stat)
-  };
+  // SAFETY: I3: a number of the caller's; no memory is named.
+  let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
   let cached = flags >= 0 && flags & libc::O_DIRECT == 0;
-  if found == 0 && cached && stat.st_mode & libc::S_IFMT == libc::S_IFREG {
-    stat.st_size
-  } else {
-    -1
+  match known(fd).filter(|_| cached) {
+    Some((libc::S_IFREG, size)) => i64::try_from(size).unwrap_or(-1),
+    _ => -1,
   }
 }
 

@@ -2,7 +2,7 @@
 // nothing.
 // Pair: crates/ringcore/src/fs/cached.rs
 //
-//   openat2(RESOLVE_CACHED) ── fstat ── preadv2(RWF_NOWAIT) ── close     it is whole
+//   openat2(RESOLVE_CACHED) ── statx ── preadv2(RWF_NOWAIT) ── close     it is whole
 //        │ not cached    │          └ larger, or not cached: closed, the ring does it
 //        └ the ring      └ a FIFO, a device: it stays open, the ring reads it
 //

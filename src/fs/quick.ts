@@ -57,7 +57,7 @@ export class Quick implements Started, User {
   begin(): void {
     if (this.queued) return;
     try {
-      if (this.reads && worthNow(this.view.byteLength)) this.now();
+      if (this.reads && worthNow(bytesOf(this.view).length)) this.now();
       else this.start();
     } catch (error) {
       this.end(error);
@@ -79,7 +79,8 @@ export class Quick implements Started, User {
       executor.postpone(this);
       return;
     }
-    const count = readNow(executor, fd, view, 0, view.byteLength, offset);
+    const bytes = bytesOf(view); // None, if they are gone since the call.
+    const count = readNow(executor, fd, bytes, 0, bytes.length, offset);
     if (count < 0) this.start();
     else this.moved(count);
   }

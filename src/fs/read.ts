@@ -4,6 +4,7 @@
 // end (/proc/self/maps comes in pieces), a size may be a lie (/proc says 0) or grow meanwhile.
 
 import { fdOf } from '../direct.ts';
+import { AbortError } from '../error.ts';
 import { readNow, sizeNow } from '../now.ts';
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
@@ -311,11 +312,16 @@ export class ReadFile extends Composite<Buffer> {
   /** A file that is opened here, of a known size: what is in memory is read on this thread. */
   private sizedNow(): boolean {
     const { executor } = this.runtime as Runtime;
+    this.checkSignal();
     const size = sizeNow(executor, this.fd);
     if (size > LARGEST) throw tooLarge(size);
     if (size <= 0) return AGAIN;
     this.target = Buffer.allocUnsafeSlow(size);
     return this.readNow();
+  }
+
+  private checkSignal(): void {
+    if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
   }
 
   /** Goes on with that, and lets the ring do what is not in memory. */
@@ -324,6 +330,7 @@ export class ReadFile extends Composite<Buffer> {
     const { fd, target } = this;
     this.call = 'read';
     for (;;) {
+      this.checkSignal();
       if (!executor.affords) {
         this.stage = WAITING;
         return AGAIN;

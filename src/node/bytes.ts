@@ -26,10 +26,10 @@ function move(runtime: Runtime, bytes: Bytes, writes: boolean, instead: () => vo
   const call = new Call(callback, instead);
   const start = (ended: () => void) => {
     const moved = (error: unknown, count: number) => {
-      // The next one may end at once, and comes behind this one.
+      // First: the next one may end at once, and comes behind this one.
       if (error === null) call.end(null, count, given);
+      else call.fail(error, 0, given);
       ended();
-      if (error !== null) call.fail(error, 0, given);
     };
     const transfer = new Transfer(runtime, fd, views, position, writes, moved);
     begin(() => transfer.begin());

@@ -66,13 +66,13 @@ export class Call extends AsyncResource {
     begin(() => {
       outcome.then(
         (value) => {
-          // The next one may end at once, and comes behind this one.
+          // First: the next one may end at once, and comes behind this one.
           this.show(value, show);
           ended();
         },
         (error) => {
-          ended();
           this.fail(error);
+          ended();
         },
       );
     });

@@ -4,6 +4,7 @@
 // node's own function does it, with its own errors.
 
 import { constants as C } from '../constants.ts';
+import type { Later } from '../executor.ts';
 import { ownBytes, ownText, SPENT } from '../fs/cached.ts';
 import { File } from '../fs/file.ts';
 import { lookAt } from '../fs/guess.ts';
@@ -34,8 +35,6 @@ import { plainRm, RM_OPS, removeAll } from './rm.ts';
 import { knowsIteration } from './stand-in.ts';
 import { bigIntStatsOf, statsOf } from './stats.ts';
 import { HandOver } from './trees.ts';
-
-const { setImmediate } = process.getBuiltinModule('node:timers');
 
 // The types go by the same names: FileHandle, FileReadResult ...
 export type * from 'node:fs/promises';
@@ -115,7 +114,7 @@ const READ_OPS: readonly string[] = ['openat', 'read', 'statx', 'close'];
  * The common case of readFile, a path and at most an encoding: one promise, settled by the last
  * completion. One object knows the rest, instead of a closure for each way to end.
  */
-class Whole extends Reaction<Buffer> {
+class Whole extends Reaction<Buffer> implements Later {
   readonly ring: Runtime;
   readonly path: string;
   private readonly encoding: BufferEncoding | null;
@@ -145,6 +144,13 @@ class Whole extends Reaction<Buffer> {
     }
   }
 
+  /** It has waited for a budget. */
+  begin(): void {
+    const res = lookAt(this.ring, this.path);
+    if (res === SPENT) this.ring.executor.postpone(this);
+    else this.start(res);
+  }
+
   /** Starts it, after a look at the file (`lookAt`) or none. */
   start(res: number): void {
     try {
@@ -164,37 +170,6 @@ class Whole extends Reaction<Buffer> {
 
 function unused(): void {}
 
-/** Files that wait for a budget, in the order of the calls; `head` is the next one. */
-let line: Whole[] = [];
-let head = 0;
-/** Places in front of the line that are forgotten in one go. */
-const GONE = 1024;
-
-function later(whole: Whole): void {
-  if (head === line.length) setImmediate(goOn);
-  line.push(whole);
-}
-
-/** A macrotask of our own: the whole budget is there again (I8). */
-function goOn(): void {
-  const { ring } = line[head] as Whole;
-  if (!ring.ended) ring.executor.freshWindow();
-  while (head < line.length) {
-    const whole = line[head] as Whole;
-    const res = lookAt(whole.ring, whole.path);
-    if (res === SPENT) {
-      setImmediate(goOn);
-      return;
-    }
-    head++;
-    if (head === line.length || head === GONE) {
-      line = line.slice(head);
-      head = 0;
-    }
-    whole.start(res);
-  }
-}
-
 function readWhole(
   ring: Runtime,
   path: string,
@@ -209,7 +184,7 @@ function readWhole(
   }
   return new Promise((resolve) => {
     const whole = new Whole(ring, path, encoding, resolve);
-    if (res === SPENT) later(whole);
+    if (res === SPENT) ring.executor.postpone(whole);
     else whole.start(res);
   });
 }

@@ -362,11 +362,11 @@ impl Regions {
 
   /// A copy of the head of a message's region.
   pub(crate) fn message(&self, id: u32) -> Option<[u8; MSG_PAYLOAD as usize]> {
-    let region = self.regions.get(id as usize)?;
+    let region = self.regions.get(id as usize).filter(|region| region.len >= MSG_PAYLOAD)?;
     let base = self.ranges[region.range as usize].slab.as_ref()?.base();
     let from = base.wrapping_add(region.offset as usize);
     poison(from, MSG_PAYLOAD as usize, false);
-    // SAFETY: I2: the smallest regions are as long, in a slab that this keeps; it is nobody else's.
+    // SAFETY: I2: it is as long, in a slab that this keeps, and nobody else's.
     let head = unsafe { from.cast::<[u8; MSG_PAYLOAD as usize]>().read() };
     poison(from, MSG_PAYLOAD as usize, region.busy == 0);
     Some(head)

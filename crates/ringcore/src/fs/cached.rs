@@ -3,7 +3,7 @@
 //! Pair: src/fs/cached.ts
 //!
 //! ```text
-//! openat2(RESOLVE_CACHED) ── fstat ── preadv2(RWF_NOWAIT) ── close     it is whole
+//! openat2(RESOLVE_CACHED) ── statx ── preadv2(RWF_NOWAIT) ── close     it is whole
 //!      │ not cached    │          └ larger, or not cached: closed, the ring does it
 //!      └ the ring      └ a FIFO, a device: it stays open, the ring reads it
 //! ```
@@ -80,20 +80,27 @@ pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
 /// The size of a regular file or directory, which may be opened twice: a slot of the ring's table
 /// goes with the ring, a descriptor may be lost when its thread is terminated (I3).
 fn repeatable_size(fd: i32) -> Option<usize> {
-  let mut stat = MaybeUninit::<libc::stat>::uninit();
-  // SAFETY: I1: written before the call returns. Not the library's fstat, which looks up a path.
-  let res = unsafe { libc::syscall(libc::SYS_fstat, fd, stat.as_mut_ptr()) };
-  if res != 0 {
+  match known(fd)? {
+    (libc::S_IFREG, size) => Some(usize::try_from(size).unwrap_or(usize::MAX)),
+    (libc::S_IFDIR, _) => Some(usize::MAX),
+    _ => None,
+  }
+}
+
+/// The kind (`S_IFMT`) and the size of what is open, as far as this machine knows: no server is
+/// asked, as fstat(2) would. statx(2) with AT_STATX_DONT_SYNC.
+pub fn known(fd: i32) -> Option<(u32, u64)> {
+  let mut found = MaybeUninit::<libc::statx>::uninit();
+  let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+  let mask = libc::STATX_TYPE | libc::STATX_SIZE;
+  let (name, into) = (c"".as_ptr(), found.as_mut_ptr());
+  // SAFETY: I1: written before the call returns.
+  if unsafe { libc::syscall(libc::SYS_statx, fd, name, flags, mask, into) } != 0 {
     return None;
   }
   // SAFETY: I1: the call has filled it.
-  let stat = unsafe { stat.assume_init() };
-  let size = match stat.st_mode & libc::S_IFMT {
-    libc::S_IFREG => usize::try_from(stat.st_size).unwrap_or(usize::MAX),
-    libc::S_IFDIR => usize::MAX,
-    _ => return None,
-  };
-  Some(size)
+  let found = unsafe { found.assume_init() };
+  Some((u32::from(found.stx_mode) & libc::S_IFMT, found.stx_size))
 }
 
 /// Bytes from the file's start, its position left alone; -1: not without waiting.
