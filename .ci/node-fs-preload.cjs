@@ -38,7 +38,7 @@ const { emitWarning } = process;
 process.emitWarning = () => {};
 const dropIn = surface(require(join(dist, 'node/fs-promises.js')));
 const dropInFs = surface(require(join(dist, 'node/fs.js')));
-const { existing } = require(join(dist, 'runtime.js'));
+const { existing } = require(join(dist, 'internals.js'));
 process.emitWarning = emitWarning;
 
 // A name that the drop-in lacks is not to be had, so that its absence is seen.
@@ -68,5 +68,6 @@ report({ replaced: replaced && other && fs.createReadStream === dropInFs.createR
 // How much of it went through the ring. One operation is the timer that proves that wake-ups
 // arrive; a thread that never used a ring has none.
 process.on('exit', () => {
-  report({ operations: Math.max(0, (existing()?.stats().submitted ?? 0) - 1) });
+  const { submitted, looks } = existing()?.stats() ?? { submitted: 0, looks: 0 };
+  report({ operations: Math.max(0, submitted + looks - 1) });
 });
