@@ -20,8 +20,8 @@ export const cases = [
         than: 'best peer',
         least: 1,
         reason:
-          'the write is made at once, but the sync’s completion wakes a thread, which wakes ' +
-          'the event loop: two hops where a pool has one.',
+          'a tie within the noise of the disk, which is what is waited for; the write is made at ' +
+          'once, the sync goes through a thread of the kernel, as through one of a pool.',
       },
     ],
   },
