@@ -19,7 +19,13 @@ const aims = {
   'reads-warm-x32': [
     { than: 'best peer', least: 1.5, reason: FLOOR },
     { than: 'rust floor', field: 'cpu', most: 1.5, reason: FLOOR },
-    { field: 'syscalls', most: 0.05 },
+    {
+      field: 'syscalls',
+      most: 0.05,
+      reason:
+        'at the edge (0.051 here, 0.048 in an earlier run): eight enters for the 256 reads of a ' +
+        'budget, and the few calls of one round of the event loop.',
+    },
   ],
   'reads-direct-x32': [
     { than: 'fio io_uring', least: 0.95, reason: WAKE },
