@@ -107,7 +107,7 @@ export abstract class Composite<T> extends Op<T> {
         if (again) {
           this.drop();
           // The kernel did not see the abort of a signal between two steps.
-          if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
+          this.checkSignal();
           this.reactor.start(this);
           return res;
         }
@@ -128,6 +128,10 @@ export abstract class Composite<T> extends Op<T> {
   override refuse(error: unknown): void {
     super.refuse(error);
     this.owner?.ended(this as Composite<unknown>);
+  }
+
+  protected checkSignal(): void {
+    if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
   }
 
   /** A descriptor is its own from here on. */

@@ -4,7 +4,6 @@
 // end (/proc/self/maps comes in pieces), a size may be a lie (/proc says 0) or grow meanwhile.
 
 import { fdOf } from '../direct.ts';
-import { AbortError } from '../error.ts';
 import { readNow, sizeNow } from '../now.ts';
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
@@ -318,10 +317,6 @@ export class ReadFile extends Composite<Buffer> {
     if (size <= 0) return AGAIN;
     this.target = Buffer.allocUnsafeSlow(size);
     return this.readNow();
-  }
-
-  private checkSignal(): void {
-    if (this.signal?.aborted === true) throw new AbortError(this.signal.reason);
   }
 
   /** Goes on with that, and lets the ring do what is not in memory. */
