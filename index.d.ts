@@ -57,6 +57,9 @@ export declare class NativeRing {
 /** The reason and the advice for an errno of set-up on a machine like this; for tests. */
 export declare function explainRefusal(errno: number, ioUringDisabled?: number | undefined | null): Array<string>
 
+/** What is open (`S_IFMT` of its mode), without a question to a server; -1: that is not known. */
+export declare function kindNow(fd: number): number
+
 /** Memory of `buffer.alloc`. Without `memory`: this runtime forbids external ArrayBuffers. */
 export interface NativeAllocation {
   id: number

@@ -339,7 +339,8 @@ test.serial('streams bring the file, whatever their chunks are', async (t) => {
 
 test.serial('only what cannot wait is read so', (t) => {
   const path = made(t, pattern(8 * KIB));
-  const { readNow, sizeNow } = native();
+  const { kindNow, readNow, sizeNow } = native();
+  const { S_IFDIR, S_IFIFO, S_IFREG } = constants;
   const fd = openSync(path, 'r');
   const room = new Uint8Array(4 * KIB);
   t.is(readNow(fd, room, 0, 4 * KIB + 1, 0), EFAULT, 'beyond the view');
@@ -351,17 +352,21 @@ test.serial('only what cannot wait is read so', (t) => {
   structuredClone(gone.buffer, { transfer: [gone.buffer] });
   t.is(readNow(fd, gone, 0, 64, 0), EFAULT);
   t.is(sizeNow(fd), 8 * KIB);
+  t.is(kindNow(fd), S_IFREG);
   t.true(readNow(fd, room.subarray(1, 3), 1, 1, 5) !== EFAULT);
   closeSync(fd);
   t.is(readNow(fd, room, 0, 1, 0), EOPNOTSUPP, 'closed');
+  t.is(kindNow(fd), -1);
   t.is(readNow(-1, room, 0, 1, -1), EOPNOTSUPP);
   const waits = pipe(t);
   t.is(readNow(waits, room, 0, 1, -1), EOPNOTSUPP, 'a pipe');
   t.is(sizeNow(waits), -1);
+  t.is(kindNow(waits), S_IFIFO);
   const inside = join(folder(t), 'folder');
   mkdirSync(inside);
   const opened = openSync(inside, 'r');
   t.is(sizeNow(opened), -1, 'a folder');
+  t.is(kindNow(opened), S_IFDIR);
   closeSync(opened);
   let direct = -1;
   try {

@@ -48,6 +48,12 @@ pub fn size_now(fd: i32) -> f64 {
   size_of_cached(fd) as f64
 }
 
+/// What is open (`S_IFMT` of its mode), without a question to a server; -1: that is not known.
+#[napi(catch_unwind)]
+pub fn kind_now(fd: i32) -> i32 {
+  known(fd).map_or(-1, |(kind, _)| kind as i32)
+}
+
 fn size_of_cached(fd: i32) -> i64 {
   // SAFETY: I3: a number of the caller's; no memory is named.
   let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };

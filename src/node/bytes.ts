@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../runtime.ts';
 import { begin, Call, type Callback, isCallback, isFd, type Take } from './callback.ts';
-import { during, hasPosition, inOrder } from './order.ts';
+import { during, hasPlaces, inOrder } from './order.ts';
 import { isCount } from './plain.ts';
 import { Transfer } from './transfer.ts';
 
@@ -22,7 +22,7 @@ interface Bytes {
 function move(runtime: Runtime, bytes: Bytes, writes: boolean, instead: () => void): boolean {
   const { fd, views, position, callback, given } = bytes;
   // What has no position answers ESPIPE to node:fs, and reads as from a stream on the ring.
-  if (position >= 0 && !hasPosition(fd)) return false;
+  if (position >= 0 && !hasPlaces(fd)) return false;
   const call = new Call(callback, instead);
   const start = (ended: () => void) => {
     const moved = (error: unknown, count: number) => {

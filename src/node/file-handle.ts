@@ -12,6 +12,7 @@ import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks, withFrames } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
 import { behind, Inline, wait } from './inline.ts';
+import { hasPosition } from './order.ts';
 import {
   checkAborted,
   type FileOptions,
@@ -38,21 +39,6 @@ type Iterating = { fd: number; close(): Promise<void> };
 type Callback = (error: Error | null, result?: unknown) => void;
 
 const DEFAULT_BYTES = 16384;
-
-const S_IFMT = 0o170000;
-const S_IFIFO = 0o010000;
-const S_IFSOCK = 0o140000;
-const S_IFCHR = 0o020000;
-
-/** What kind of file it is. Deno's node:fs refuses descriptors that it has not opened itself. */
-function typeOf(fd: number): number {
-  try {
-    return nodeFs.fstatSync(fd).mode & S_IFMT;
-  } catch (error) {
-    if (process.versions.deno === undefined) throw error;
-    return nodeFs.statSync(`/proc/self/fd/${fd}`).mode & S_IFMT;
-  }
-}
 
 /** The end of a read or write: its promise, and what node's resolves to. */
 class Moved implements Done {
@@ -176,14 +162,7 @@ export class FileHandle extends EventEmitter {
 
   /** io_uring ignores the position where there is none; pread(2) says ESPIPE. */
   #positions(fd: number): boolean {
-    if (this.#seekable === null) {
-      try {
-        const type = typeOf(fd);
-        this.#seekable = type !== S_IFIFO && type !== S_IFSOCK && type !== S_IFCHR;
-      } catch {
-        return true; // Somebody has closed the descriptor: the operation says so.
-      }
-    }
+    this.#seekable ??= hasPosition(fd);
     return this.#seekable;
   }
 

@@ -6,8 +6,11 @@
 // terminal has no position: there reads wait for reads only, writes for writes, and close() for
 // nobody, since what waits for data may wait for ever.
 
+import { native } from '../binding.ts';
 import { nodeFs } from './builtin.ts';
 import { atOnce } from './callback.ts';
+
+const { S_IFBLK, S_IFREG } = nodeFs.constants;
 
 /** What waits for an operation at the cursor. */
 interface Waiting {
@@ -39,12 +42,18 @@ const open: Map<number, Lines> = new Map();
  * are in flight: anybody may close a number, and the next open gets it for something else.
  */
 export function hasPosition(fd: number): boolean {
-  try {
-    const stats = nodeFs.fstatSync(fd);
-    return stats.isFile() || stats.isBlockDevice();
-  } catch {
-    return true; // The operation itself says what is wrong with it.
-  }
+  const kind = native().kindNow(fd);
+  // -1: the operation itself says what is wrong with it.
+  return kind === S_IFREG || kind === S_IFBLK || kind < 0;
+}
+
+/** Whether reads and writes at places are the ring's, or those of a file without any. */
+export function hasPlaces(fd: number): boolean {
+  const own = busy.get(fd);
+  if (own === undefined) return hasPosition(fd);
+  // The number stays the file's while some of them are in flight.
+  own.positioned ??= hasPosition(fd);
+  return own.positioned;
 }
 
 function positioned(lines: Lines): boolean {
@@ -92,6 +101,8 @@ function next(lines: Lines, line: Line): void {
 interface Busy {
   count: number;
   close: (() => void) | null;
+  /** Asked by a second one that has a place. */
+  positioned: boolean | null;
 }
 
 const busy: Map<number, Busy> = new Map();
@@ -102,7 +113,7 @@ const busy: Map<number, Busy> = new Map();
  * behind it.
  */
 export function during(fd: number): () => void {
-  const own = busy.get(fd) ?? { count: 0, close: null };
+  const own = busy.get(fd) ?? { count: 0, close: null, positioned: null };
   if (own.count++ === 0) busy.set(fd, own);
   return () => {
     if (--own.count > 0) return;
