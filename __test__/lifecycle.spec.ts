@@ -306,7 +306,8 @@ test.serial('process.exit with everything in flight ends with its code', async (
 });
 
 test.serial('process.exit finishes the copies that have begun, as Node does', async (t) => {
-  for (const by of ['node', 'ring']) {
+  // Bun's and Deno's own copies are cut off.
+  for (const by of RUNTIME === 'node' ? ['node', 'ring'] : ['ring']) {
     const root = mkdtempSync(join(tmpdir(), 'ringcore-'));
     t.teardown(() => rmSync(root, { recursive: true }));
     endsWith(t, await child('exit-copies.mjs', [by, root]), 5, /^$/);

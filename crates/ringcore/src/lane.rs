@@ -185,6 +185,11 @@ impl Drop for Lane {
   }
 }
 
+extern "C" {
+  /// at_quick_exit(3), which the libc crate lacks: Bun ends by quick_exit(3).
+  fn at_quick_exit(function: extern "C" fn()) -> i32;
+}
+
 /// exit(3) ends threads wherever they are. Node's own finish what they have; so do these.
 extern "C" fn at_exit() {
   // SAFETY: I6: no argument, no failure.
@@ -199,8 +204,8 @@ pub(crate) fn start(pool: &mut Pool) -> bool {
   // SAFETY: I6: no argument, no failure.
   let process = unsafe { libc::getpid() };
   if EXITS.swap(process, Ordering::Relaxed) != process {
-    // SAFETY: I6: the function is there as long as this library is, and is called once.
-    unsafe { libc::atexit(at_exit) };
+    // SAFETY: I6: the function is there as long as this library is; one of both calls it, once.
+    unsafe { (libc::atexit(at_exit), at_quick_exit(at_exit)) };
   }
   let Ok(ring) = IoUring::builder().dontfork().build(2) else {
     return false;
