@@ -28,6 +28,23 @@ test.serial('writes beyond the budget are all made, each at its place', async (t
   }
 });
 
+test.serial('writes to one place are made in the order of their calls', async (t) => {
+  const path = join(folder(t), 'file');
+  const handles = await Promise.all([open(path, 'w+'), open(path, 'w+')]);
+  for (let round = 0; round < many(10); round++) {
+    // Beyond the budget, with waits between them: what is called later finds others in line.
+    const writes: Promise<unknown>[] = [];
+    for (let i = 0; i < 300; i++) {
+      const handle = handles[i % 2] as (typeof handles)[0];
+      writes.push(handle.write(block(i), 0, BLOCK, 0));
+      if (i === 200) await immediate();
+    }
+    await Promise.all(writes);
+    t.true(readFileSync(path).equals(block(299)), `round ${round}`);
+  }
+  for (const handle of handles) await handle.close();
+});
+
 test.serial('a close waits for writes that wait for their iteration', async (t) => {
   const path = join(folder(t), 'file');
   const handle = await open(path, 'w');

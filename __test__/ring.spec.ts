@@ -1,6 +1,7 @@
 // Pair: crates/ringcore/tests/ring.rs
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as immediate } from 'node:timers/promises';
 import test from 'ava';
 import * as C from '../src/cqe.ts';
 import { AT_FDCWD, all, type Options, type Runtime } from '../src/index.ts';
@@ -198,6 +199,45 @@ test('operations beyond the budget leave the event loop its iterations', async (
     t.true(iterations >= count / 512, `${name}: ${iterations} iterations`);
     t.true(fired, `${name}: a timer of 1 ms waited for all of it`);
   }
+});
+
+// PAIR: only-typescript -- a Rust thread has no event loop beside its ring
+test('an iteration has one budget, and what waits for it has it by turns', async (t) => {
+  const rt = await runtime(t);
+  const { executor } = rt;
+  const rounds = many(40);
+  let running = true;
+  let [works, delivered] = [0, 0];
+  /** A fifth of a budget each: the sixth is over it. */
+  const work = {
+    begin(): void {
+      works++;
+      executor.spend(100);
+      if (running) executor.postpone(work);
+    },
+  };
+  for (let i = 0; i < 50; i++) executor.postpone(work);
+  // Two budgets of completions at a time.
+  const loop = async () => {
+    for (; running; delivered++) await rt.op.nop();
+  };
+  const loops = Array.from({ length: 512 }, loop);
+  let whole = 0;
+  let [byWork, byTurns] = [0, 0];
+  for (let i = 0; i < 10 * rounds && (byWork < rounds || byTurns < rounds); i++) {
+    [works, delivered] = [0, 0];
+    await immediate();
+    if (i < 2) continue; // They begin within what was asked for here.
+    t.true(works <= 6, `${works} works`);
+    // Either ends the window: before the sixth of one there was no whole budget of the other.
+    if (works === 6 && delivered >= 256) whole++;
+    byWork += works > 0 ? 1 : 0;
+    byTurns += delivered > 0 ? 1 : 0;
+  }
+  running = false;
+  await Promise.all(loops);
+  t.is(whole, 0, 'iterations with two budgets');
+  t.true(byWork >= rounds && byTurns >= rounds, `${byWork} by work, ${byTurns} by turns`);
 });
 
 // PAIR: only-typescript -- Rust looks its slots up by their keys

@@ -23,7 +23,8 @@ const POLLS = 32;
 const DENO = process.versions.deno !== undefined;
 
 // Those of the event loop, whatever a test has put in the place of the global ones.
-const { clearTimeout, setImmediate, setTimeout } = process.getBuiltinModule('node:timers');
+const { clearImmediate, clearTimeout, setImmediate, setTimeout } =
+  process.getBuiltinModule('node:timers');
 
 /** What waits for a budget. `begin` throws nothing. */
 export interface Later {
@@ -42,28 +43,19 @@ export class Executor {
   private requested = false;
   /** A window of the budget is open; it belongs to one event-loop iteration. */
   private open = false;
-  private resetArmed = false;
   private windowStart = 0;
   private windowCompletions = 0;
   private spent = false;
   private closed = false;
   private readonly onTurn = () => this.turn();
-  /**
-   * The next turn when nothing holds the process: an immediate would, and an unreferenced one does
-   * not end the event loop's sleep.
-   */
-  private later: NodeJS.Timeout | null = null;
-  private readonly onImmediate = () => {
-    this.later = null;
-    this.freshWindow();
-    this.turn();
-  };
-  private readonly onReset = () => {
-    this.resetArmed = false;
-    this.open = false;
-    this.spent = false;
-    if (!this.closed && this.reactor.ring.border.idle > 0) this.request();
-  };
+  /** A turn waits for the next iteration. */
+  private deferred = false;
+  /** What ends the iteration: an immediate; a timer where that would not end the loop's sleep. */
+  private mark: NodeJS.Immediate | null = null;
+  private alarm: NodeJS.Timeout | null = null;
+  private waiting: Later[] = [];
+  private workFirst = false;
+
   /** Tells the runtime when the ring is beyond use. */
   private readonly fatal: (errno: number) => void;
 
@@ -84,7 +76,7 @@ export class Executor {
   /** A task was woken. */
   ready(task: Task<unknown>): void {
     this.queue.push(task);
-    if (!this.requested || this.later !== null) this.request();
+    if (!this.requested || this.alarm !== null) this.request();
   }
 
   /** A task has ended. */
@@ -94,22 +86,19 @@ export class Executor {
 
   /**
    * When a turn runs: with the microtasks after those that are queued now, so that every
-   * continuation of a delivery has added its operation; at once when 64 descriptors wait; from
-   * setImmediate when this iteration's budget is spent. (One at a time, always setImmediate costs
+   * continuation of a delivery has added its operation; at once when 64 descriptors wait; with the
+   * next iteration when this one's budget is spent. (One at a time, always setImmediate costs
    * half as much again per file. A promise's microtask and process.nextTick fill the batches alike;
    * the microtask costs less, see benchmark/README.md.)
    */
   private request(): void {
     if (!this.requested) {
       this.requested = true;
-      if (!this.spent) RESOLVED.then(this.onTurn);
-      else if (this.holds()) setImmediate(this.onImmediate);
-      else this.later = setTimeout(this.onImmediate, 0).unref();
-    } else if (this.later !== null && this.holds()) {
-      // Somebody waits by now: an immediate, not the millisecond of a timer.
-      clearTimeout(this.later);
-      this.later = null;
-      setImmediate(this.onImmediate);
+      this.deferred = this.spent;
+      if (this.deferred) this.arm();
+      else RESOLVED.then(this.onTurn);
+    } else if (this.alarm !== null) {
+      this.arm(); // Somebody may wait by now: an immediate, not the millisecond of a timer.
     }
     if (this.reactor.ring.border.count >= FLUSH && !this.spent && !this.turning && !this.closed) {
       // Submitted and reaped, not delivered: the caller's code is on the stack.
@@ -194,12 +183,6 @@ export class Executor {
     task.run();
   }
 
-  /** A macrotask of our own begins: the whole budget is there again. */
-  private freshWindow(): void {
-    this.spent = false;
-    this.openWindow();
-  }
-
   /** The budget belongs to the event-loop iteration; an immediate marks its end. */
   private openWindow(): void {
     this.open = true;
@@ -208,12 +191,48 @@ export class Executor {
     this.besideSince = 0;
     this.windowStart = this.reactor.ring.words[C.H_CLOCK] as number;
     this.firstTurn = true;
-    if (!this.resetArmed) {
-      this.resetArmed = true;
-      if (DENO && !this.reactor.holds) setTimeout(this.onReset, 0).unref();
-      else setImmediate(this.onReset).unref();
+    this.arm();
+  }
+
+  /**
+   * The end of the iteration comes: in time for what waits for it and holds the process. An
+   * immediate would hold it as well, and an unreferenced one does not end the event loop's sleep.
+   */
+  private arm(): void {
+    const held = this.waiting.length > 0 || (this.deferred && this.holds());
+    if (!DENO || held || this.reactor.holds) {
+      this.mark ??= setImmediate(this.onEnd).unref();
+      if (held) this.mark.ref();
+    }
+    if (!held && (this.deferred || this.mark === null)) {
+      this.alarm ??= setTimeout(this.onEnd, 0).unref();
     }
   }
+
+  /**
+   * An iteration has ended. Nothing else makes a window: a budget for each of those that wait let
+   * one iteration take three of them (I8).
+   */
+  private readonly onEnd = () => {
+    clearImmediate(this.mark as NodeJS.Immediate);
+    clearTimeout(this.alarm as NodeJS.Timeout);
+    this.mark = null;
+    this.alarm = null;
+    this.open = false;
+    this.spent = false;
+    const { deferred } = this;
+    this.deferred = false;
+    // Either may need all there is: each comes first every other time.
+    const workFirst = deferred && this.workFirst;
+    this.workFirst = deferred && !workFirst;
+    try {
+      if (workFirst) this.work();
+      if (deferred) this.turn();
+    } finally {
+      if (!workFirst) this.work();
+    }
+    if (!this.closed && this.reactor.ring.border.idle > 0) this.request();
+  };
 
   private firstTurn = false;
   /** Microseconds of this window that went into work beside the ring. */
@@ -239,22 +258,23 @@ export class Executor {
     if ((end - this.besideSince) * 1000 > BUDGET_US) this.spent = true;
   }
 
-  /** It begins in the next iteration of the event loop, with what there is a budget for by then. */
+  /** It begins in a later iteration of the event loop, when there is a budget for it. */
   postpone(work: Later): void {
-    if (this.waiting.push(work) === 1) setImmediate(this.onLater);
+    this.waiting.push(work);
+    this.arm();
   }
 
-  private waiting: Later[] = [];
-  private readonly onLater = () => {
-    if (!this.closed) this.freshWindow();
+  /** What waits begins, as long as the budget lasts. */
+  private work(): void {
     const { waiting } = this;
+    if (waiting.length === 0) return;
     let begun = 0;
-    while (begun < waiting.length && (this.closed || this.affords)) {
-      (waiting[begun++] as Later).begin();
+    for (const { length } = waiting; begun < length && (this.closed || this.affords); begun++) {
+      (waiting[begun] as Later).begin();
     }
     this.waiting = waiting.slice(begun);
-    if (this.waiting.length > 0) setImmediate(this.onLater);
-  };
+    if (this.waiting.length > 0) this.arm();
+  }
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */
   charge(delivered: number): void {

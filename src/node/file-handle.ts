@@ -11,7 +11,7 @@ import type { Done } from '../fs/quick.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks, withFrames } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
-import { behind, Inline, wait } from './inline.ts';
+import { behind, Inline, LateWrite } from './inline.ts';
 import { hasPosition } from './order.ts';
 import {
   checkAborted,
@@ -263,7 +263,7 @@ export class FileHandle extends EventEmitter {
       return true;
     }
     if (at === null) return false;
-    wait({ inline, file, view, offset, length, at, done });
+    new LateWrite(inline, file, view, offset, length, at, done);
     return true;
   }
 

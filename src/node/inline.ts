@@ -10,12 +10,10 @@
 
 import { checkView } from '../check.ts';
 import { closedError, errnoError } from '../error.ts';
-import type { Executor } from '../executor.ts';
+import type { Executor, Later } from '../executor.ts';
 import type { File } from '../fs/file.ts';
 import type { Done } from '../fs/quick.ts';
 import { nodeFs } from './builtin.ts';
-
-const { setImmediate } = process.getBuiltinModule('node:timers');
 
 const MOST_BYTES = 64 << 10;
 const SLOW_MS = 1;
@@ -23,8 +21,6 @@ const SLOW_MS = 1;
 const [PAUSE_MS, LONGEST_PAUSE_MS] = [100, 6400];
 /** Quick ones after which a slow one is the first again. */
 const FORGOTTEN = 1000;
-/** Places in front of the line that are forgotten in one go. */
-const GONE = 1024;
 
 const { O_DIRECT, O_DSYNC, O_SYNC } = nodeFs.constants;
 /** Each of these waits for the disk. */
@@ -99,61 +95,58 @@ export class Inline {
   }
 }
 
-/** A write that waits for the next iteration of the event loop. */
-export interface Later {
-  readonly inline: Inline;
-  readonly file: File;
-  readonly view: NodeJS.ArrayBufferView;
-  readonly offset: number;
-  readonly length: number;
-  readonly at: number;
-  readonly done: Done;
-}
-
-/** In the order of the calls; those before `head` are done. */
-let line: Later[] = [];
-let head = 0;
+let waiting = 0;
 
 /** Whether writes wait: then the next one comes behind them. */
-export const behind = (): boolean => head < line.length;
+export const behind = (): boolean => waiting > 0;
 
-/** It is made when there is a budget again. */
-export function wait(write: Later): void {
-  if (!behind()) setImmediate(goOn);
-  line.push(write);
-}
+/** A write that waits for a later iteration of the event loop, in the order of the calls. */
+export class LateWrite implements Later {
+  private readonly inline: Inline;
+  private readonly file: File;
+  private readonly view: NodeJS.ArrayBufferView;
+  private readonly offset: number;
+  private readonly length: number;
+  private readonly at: number;
+  private readonly done: Done;
 
-function goOn(): void {
-  while (behind()) {
-    const write = line[head] as Later;
-    // A closed runtime has no budget, and no descriptor.
-    if (write.file.fd >= 0 && !write.file.runtime.executor.affords) {
-      setImmediate(goOn);
-      return;
-    }
-    head++;
-    if (head === line.length || head === GONE) {
-      line = line.slice(head);
-      head = 0;
-    }
-    make(write);
+  constructor(
+    inline: Inline,
+    file: File,
+    view: NodeJS.ArrayBufferView,
+    offset: number,
+    length: number,
+    at: number,
+    done: Done,
+  ) {
+    this.inline = inline;
+    this.file = file;
+    this.view = view;
+    this.offset = offset;
+    this.length = length;
+    this.at = at;
+    this.done = done;
+    waiting++;
+    file.runtime.executor.postpone(this);
   }
-}
 
-function make({ inline, file, view, offset, length, at, done }: Later): void {
-  try {
-    const { fd } = file;
-    if (fd < 0) throw closedError();
-    checkView('buffer', view); // It may be gone since the call.
-    // The disk may have fallen behind meanwhile.
-    if (inline.takes(fd, length)) {
-      done.moved(inline.write(fd, view, offset, length, at, file.runtime.executor));
-    } else {
-      const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, length);
-      file.move(false, bytes, at, done);
+  begin(): void {
+    waiting--;
+    const { inline, file, view, offset, length, at, done } = this;
+    try {
+      const { fd } = file;
+      if (fd < 0) throw closedError(); // Its runtime has ended.
+      checkView('buffer', view); // It may be gone since the call.
+      // The disk may have fallen behind meanwhile.
+      if (inline.takes(fd, length)) {
+        done.moved(inline.write(fd, view, offset, length, at, file.runtime.executor));
+      } else {
+        const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, length);
+        file.move(false, bytes, at, done);
+      }
+    } catch (error) {
+      done.failed(error);
     }
-  } catch (error) {
-    done.failed(error);
   }
 }
 
