@@ -4,6 +4,7 @@
 import * as C from './cqe.ts';
 import type { Driver } from './driver.ts';
 import { RESOLVED } from './promise.ts';
+import { Queue } from './queue.ts';
 import { Reactor } from './reactor.ts';
 import type { Runtime } from './runtime.ts';
 import { type JoinHandle, Task, type TaskSource } from './task.ts';
@@ -53,7 +54,7 @@ export class Executor {
   /** What ends the iteration: an immediate; a timer where that would not end the loop's sleep. */
   private mark: NodeJS.Immediate | null = null;
   private alarm: NodeJS.Timeout | null = null;
-  private waiting: Later[] = [];
+  private readonly waiting: Queue<Later> = new Queue();
   private workFirst = false;
 
   /** Tells the runtime when the ring is beyond use. */
@@ -267,13 +268,11 @@ export class Executor {
   /** What waits begins, as long as the budget lasts. */
   private work(): void {
     const { waiting } = this;
-    if (waiting.length === 0) return;
-    let begun = 0;
-    for (const { length } = waiting; begun < length && (this.closed || this.affords); begun++) {
-      (waiting[begun] as Later).begin();
+    // What begins may wait once more: for another iteration.
+    for (let left = waiting.length; left > 0 && (this.closed || this.affords); left--) {
+      waiting.take().begin();
     }
-    this.waiting = waiting.slice(begun);
-    if (this.waiting.length > 0) this.arm();
+    if (waiting.length > 0) this.arm();
   }
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */

@@ -5,13 +5,12 @@
 // sees EMFILE.
 
 import { AbortError } from './error.ts';
+import { Queue } from './queue.ts';
 
 /** Open at once; more make nothing faster, and half of what a process may have is its own. */
 const MOST = 256;
 /** Where the kernel has no table of files, and the limit of the process is not known. */
 const FEW = 64;
-/** Places in front of the line that are forgotten in one go. */
-const GONE = 1024;
 
 /** An operation that opens a file, and closes it before its end. */
 export interface Opener {
@@ -28,9 +27,7 @@ export interface Opener {
 export class Gate {
   private readonly slots: () => number;
   private open = 0;
-  /** Those before `head` have gone in. */
-  private line: Opener[] = [];
-  private head = 0;
+  private readonly line: Queue<Opener> = new Queue();
   private letting = false;
   /** How those of them that have a signal stop to listen. */
   private readonly stops: Map<Opener, () => void> = new Map();
@@ -73,16 +70,12 @@ export class Gate {
     // What begins may end at once: a loop, since a hundred thousand of those are no recursion.
     if (this.letting) return;
     this.letting = true;
-    while (this.open < this.limit && this.head < this.line.length) this.letIn();
+    while (this.open < this.limit && this.line.length > 0) this.letIn();
     this.letting = false;
   }
 
   private letIn(): void {
-    const op = this.line[this.head++] as Opener;
-    if (this.head === this.line.length || this.head === GONE) {
-      this.line = this.line.slice(this.head);
-      this.head = 0;
-    }
+    const op = this.line.take();
     this.stops.get(op)?.();
     if (!op.queued || op.settled) return;
     op.queued = false;
