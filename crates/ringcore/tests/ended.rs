@@ -4,7 +4,6 @@
 
 mod support;
 
-use ringcore::cqe::Cqe;
 use ringcore::kernel::Kernel;
 use ringcore::ring::{close_now, Driver, Entry, Event, Input, Patch, Ring, Wait};
 use ringcore::slot::{Held, Owner};
@@ -16,78 +15,25 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
+use support::drivers::{Between, Passing};
 use support::{alone, folder, many, polled, runtime, threads, until, Folder};
 
-/// The kernel, until an enter is to fail.
-struct Failing {
-  kernel: Kernel,
-  errno: Rc<Cell<i32>>,
-}
+/// Enters fail with this errno, unless it is 0.
+struct Failing(Rc<Cell<i32>>);
 
-impl Driver for Failing {
-  fn push(&mut self, sqes: &[Sqe]) -> usize {
-    self.kernel.push(sqes)
-  }
-
-  fn submit(&mut self, wait: Wait) -> Result<usize, i32> {
-    match self.errno.get() {
-      0 => self.kernel.submit(wait),
+impl Between for Failing {
+  fn submit(&mut self, kernel: &mut Kernel, wait: Wait) -> Result<usize, i32> {
+    match self.0.get() {
+      0 => kernel.submit(wait),
       errno => Err(errno),
     }
-  }
-
-  fn reap(&mut self, out: &mut [Cqe]) -> usize {
-    self.kernel.reap(out)
-  }
-
-  fn park(&mut self) -> bool {
-    self.kernel.park()
-  }
-
-  fn unpark(&mut self) {
-    self.kernel.unpark();
-  }
-
-  fn room(&self) -> usize {
-    self.kernel.room()
-  }
-
-  fn capacity(&self) -> usize {
-    self.kernel.capacity()
-  }
-
-  fn queued(&self) -> usize {
-    self.kernel.queued()
-  }
-
-  fn untaken(&self) -> usize {
-    self.kernel.untaken()
-  }
-
-  fn end(&mut self) -> usize {
-    self.kernel.end()
-  }
-
-  fn polled(&self) -> bool {
-    self.kernel.polled()
-  }
-
-  fn pending(&mut self) -> bool {
-    self.kernel.pending()
-  }
-
-  fn overflowed(&self) -> bool {
-    self.kernel.overflowed()
-  }
-
-  fn cancel_all(&mut self) -> bool {
-    self.kernel.cancel_all()
   }
 }
 
 fn failing(options: &Options) -> (Ring, Rc<Cell<i32>>) {
   let errno = Rc::new(Cell::new(0));
-  let driver = Failing { kernel: Kernel::open(options).unwrap(), errno: errno.clone() };
+  let kernel = Kernel::open(options).unwrap();
+  let driver = Passing { kernel, between: Failing(errno.clone()) };
   (Ring::new(Box::new(driver), usize::MAX).unwrap(), errno)
 }
 

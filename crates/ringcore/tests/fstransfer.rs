@@ -2,8 +2,7 @@
 //! Pair: __test__/fstransfer.spec.ts
 mod support;
 
-use ringcore::cqe::Cqe;
-use ringcore::driver::{Driver, Wait};
+use ringcore::driver::Driver;
 use ringcore::fs::{File, OpenOptions};
 use ringcore::kernel::Kernel;
 use ringcore::sqe::*;
@@ -15,6 +14,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use support::drivers::{Between, Passing};
 use support::{folder, many, runtime, text};
 
 const MIB: usize = 1 << 20;
@@ -46,15 +46,12 @@ struct Seen {
   polls: Arc<AtomicU32>,
 }
 
-/// The kernel, with transfers that are short.
-struct Short {
-  kernel: Kernel,
-  seen: Rc<RefCell<Seen>>,
-}
+/// Transfers that are short.
+struct Short(Rc<RefCell<Seen>>);
 
-impl Driver for Short {
-  fn push(&mut self, sqes: &[Sqe]) -> usize {
-    let mut seen = self.seen.borrow_mut();
+impl Between for Short {
+  fn push(&mut self, kernel: &mut Kernel, sqes: &[Sqe]) -> usize {
+    let mut seen = self.0.borrow_mut();
     let mut sqes = sqes.to_vec();
     for sqe in &mut sqes {
       let opcode = sqe.opcode as u32;
@@ -77,54 +74,14 @@ impl Driver for Short {
         _ => {}
       }
     }
-    self.kernel.push(&sqes)
-  }
-
-  fn submit(&mut self, wait: Wait) -> Result<usize, i32> {
-    self.kernel.submit(wait)
-  }
-
-  fn reap(&mut self, out: &mut [Cqe]) -> usize {
-    self.kernel.reap(out)
-  }
-
-  fn park(&mut self) -> bool {
-    self.kernel.park()
-  }
-
-  fn unpark(&mut self) {
-    self.kernel.unpark();
-  }
-
-  fn room(&self) -> usize {
-    self.kernel.room()
-  }
-
-  fn capacity(&self) -> usize {
-    self.kernel.capacity()
-  }
-
-  fn queued(&self) -> usize {
-    self.kernel.queued()
-  }
-
-  fn pending(&mut self) -> bool {
-    self.kernel.pending()
-  }
-
-  fn overflowed(&self) -> bool {
-    self.kernel.overflowed()
-  }
-
-  fn cancel_all(&mut self) -> bool {
-    self.kernel.cancel_all()
+    kernel.push(&sqes)
   }
 }
 
 fn watched(most: Option<u32>) -> (Runtime, Rc<RefCell<Seen>>) {
   let seen = Rc::new(RefCell::new(Seen { most, ..Seen::default() }));
   let kernel = Kernel::open(&Options::default()).unwrap();
-  let driver = Short { kernel, seen: seen.clone() };
+  let driver = Passing { kernel, between: Short(seen.clone()) };
   (Runtime::with_driver(Box::new(driver), Options::default()).unwrap(), seen)
 }
 

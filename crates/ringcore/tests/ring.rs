@@ -1,116 +1,20 @@
 //! The ring over a driver that does what the test says, over the mock, and over the kernel.
 //! Pair: __test__/ring.spec.ts
 
+mod support;
+
 use ringcore::border::Border;
 use ringcore::cqe::{Cqe, ENTER_BYTES, H_COMPLETIONS, H_MODE, H_MORE, TURN_ENTER, TURN_PARK};
 use ringcore::kernel::{Kernel, Options};
 use ringcore::mock::{Faults, Mock};
-use ringcore::ring::{Driver, Entry, Event, Input, Ring, Wait};
+use ringcore::ring::{Entry, Event, Input, Ring, Wait};
 use ringcore::slot::{Held, Key, Owner};
 use ringcore::sqe::*;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
-
-/// What a scripted kernel saw and what it will say.
-#[derive(Default)]
-struct Script {
-  /// SQ_TASKRUN is set, and there is no task work.
-  stale: bool,
-  sq: Vec<Sqe>,
-  /// Everything that was taken, in order, with the path it named.
-  taken: Vec<(Sqe, Option<String>)>,
-  /// How many entries each enter took.
-  rounds: Vec<usize>,
-  cq: VecDeque<Cqe>,
-  enters: VecDeque<i32>,
-}
-
-impl Script {
-  fn complete(&mut self, user_data: u64, res: i32) {
-    self.cq.push_back(Cqe { user_data, res, flags: 0 });
-  }
-
-  fn taken(&self, opcode: u32) -> Vec<Sqe> {
-    let all = self.taken.iter().map(|(sqe, _)| *sqe);
-    all.filter(|sqe| sqe.opcode as u32 == opcode).collect()
-  }
-}
-
-/// A kernel that takes entries and completes nothing by itself.
-struct Scripted {
-  script: Rc<RefCell<Script>>,
-  entries: usize,
-}
-
-impl Driver for Scripted {
-  fn push(&mut self, sqes: &[Sqe]) -> usize {
-    assert!(self.room() >= sqes.len(), "pushed into a full SQ");
-    self.script.borrow_mut().sq.extend(sqes);
-    sqes.len()
-  }
-
-  fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {
-    let mut script = self.script.borrow_mut();
-    if let Some(errno) = script.enters.pop_front() {
-      return Err(errno);
-    }
-    let sq = std::mem::take(&mut script.sq);
-    script.rounds.push(sq.len());
-    for sqe in &sq {
-      let path = (sqe.opcode as u32 == IORING_OP_OPENAT).then(|| path_of(sqe.addr));
-      script.taken.push((*sqe, path));
-    }
-    Ok(sq.len())
-  }
-
-  fn reap(&mut self, out: &mut [Cqe]) -> usize {
-    let mut script = self.script.borrow_mut();
-    let count = out.len().min(script.cq.len());
-    out[..count].fill_with(|| script.cq.pop_front().expect("counted"));
-    count
-  }
-
-  fn park(&mut self) -> bool {
-    self.script.borrow().cq.is_empty()
-  }
-
-  fn unpark(&mut self) {}
-
-  fn room(&self) -> usize {
-    self.entries - self.queued()
-  }
-
-  fn capacity(&self) -> usize {
-    self.entries
-  }
-
-  fn queued(&self) -> usize {
-    self.script.borrow().sq.len()
-  }
-
-  fn pending(&mut self) -> bool {
-    let script = self.script.borrow();
-    script.stale || !script.cq.is_empty()
-  }
-
-  fn overflowed(&self) -> bool {
-    false
-  }
-
-  fn cancel_all(&mut self) -> bool {
-    true
-  }
-}
-
-#[allow(unsafe_code)]
-fn path_of(address: u64) -> String {
-  // SAFETY: I2: the ring keeps the path until the entry is taken, which is now.
-  let path = unsafe { std::ffi::CStr::from_ptr(address as *const libc::c_char) };
-  path.to_string_lossy().into_owned()
-}
+use support::drivers::{Script, Scripted};
 
 fn scripted(entries: usize) -> (Ring, Rc<RefCell<Script>>) {
   let script = Rc::new(RefCell::new(Script::default()));

@@ -4,18 +4,18 @@ mod support;
 use ringcore::address::Address;
 use ringcore::buffer::IoBuf;
 use ringcore::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
-use ringcore::ring::{Driver, Entry, Ring, Wait};
+use ringcore::ring::{Entry, Ring};
 use ringcore::slot::{Held, Owner};
 use ringcore::sqe::*;
 use ringcore::{op, Error};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use support::drivers::{Script, Scripted};
 use support::{alone, descriptors, folder, many, runtime, settle, start, text, turns, NO_FD};
 
 /// An abstract name that nobody else has.
@@ -443,64 +443,6 @@ fn the_buffer_of_an_abandoned_operation_is_freed_after_its_end_and_not_before() 
   assert_eq!(freed.get(), 2);
 }
 
-/// A kernel that takes entries and completes what the test says.
-#[derive(Default)]
-struct Script {
-  taken: Vec<u64>,
-  cq: VecDeque<Cqe>,
-}
-
-struct Scripted(Rc<RefCell<Script>>);
-
-impl Driver for Scripted {
-  fn push(&mut self, sqes: &[Sqe]) -> usize {
-    let user_data = sqes.iter().map(|sqe| sqe.user_data);
-    self.0.borrow_mut().taken.extend(user_data);
-    sqes.len()
-  }
-
-  fn submit(&mut self, _wait: Wait) -> Result<usize, i32> {
-    Ok(0)
-  }
-
-  fn reap(&mut self, out: &mut [Cqe]) -> usize {
-    let mut script = self.0.borrow_mut();
-    let count = out.len().min(script.cq.len());
-    out[..count].fill_with(|| script.cq.pop_front().expect("counted"));
-    count
-  }
-
-  fn park(&mut self) -> bool {
-    true
-  }
-
-  fn unpark(&mut self) {}
-
-  fn room(&self) -> usize {
-    64
-  }
-
-  fn capacity(&self) -> usize {
-    64
-  }
-
-  fn queued(&self) -> usize {
-    0
-  }
-
-  fn pending(&mut self) -> bool {
-    false
-  }
-
-  fn overflowed(&self) -> bool {
-    false
-  }
-
-  fn cancel_all(&mut self) -> bool {
-    false
-  }
-}
-
 // PAIR: only-rust -- what ends a send_zc is decided below the border
 #[test]
 fn the_memory_of_a_send_without_copies_is_free_at_its_notification_and_once() {
@@ -514,7 +456,8 @@ fn the_memory_of_a_send_without_copies_is_free_at_its_notification_and_once() {
   ];
   for (ending, abandoned) in endings.iter().flat_map(|ending| [(ending, false), (ending, true)]) {
     let script = Rc::new(RefCell::new(Script::default()));
-    let mut ring = Ring::new(Box::new(Scripted(script.clone())), usize::MAX).unwrap();
+    let driver = Scripted { script: script.clone(), entries: 64 };
+    let mut ring = Ring::new(Box::new(driver), usize::MAX).unwrap();
     ring.regions.grow(1).unwrap();
     ring.regions.hold(0, 0, 100).unwrap();
     let sqe = Sqe { opcode: IORING_OP_SEND_ZC as u8, ..Sqe::default() };

@@ -1,6 +1,8 @@
 // What the scenario tests share: a runtime, counts, one test at a time where a process is measured.
 #![allow(dead_code)]
 
+pub mod drivers;
+
 use ringcore::{op, yield_now, Error, Options, Runtime, Sqpoll};
 use std::future::Future;
 use std::path::PathBuf;
