@@ -54,6 +54,8 @@ pub trait Driver {
   fn end(&mut self) -> usize {
     self.untaken()
   }
+  /// The same: completions that wait for an enter come to the CQ, and nothing is submitted.
+  fn collect(&mut self) {}
   /// A thread of the kernel takes entries whenever it likes (SQPOLL). `queued` then counts what it
   /// has not been told of.
   fn polled(&self) -> bool {

@@ -261,6 +261,12 @@ impl Driver for Kernel {
     }
   }
 
+  fn collect(&mut self) {
+    let flags = EnterFlags::GETEVENTS.bits();
+    // SAFETY: I1: no argument memory is passed, no entry is taken.
+    let _ = unsafe { self.ring.submitter().enter::<libc::sigset_t>(0, 0, flags, None) };
+  }
+
   fn pending(&mut self) -> bool {
     let ended = !self.ring.completion().is_empty() || self.lane.pending();
     ended || self.sq_flags_pending()

@@ -83,7 +83,7 @@ impl Reactor {
   /// Its future was dropped: memory moves into the slot until the last CQE (I2).
   pub fn abandon(&mut self, key: Key, held: Held) {
     match self.ring.slot(key) {
-      Some(slot) if !matches!(slot.lifecycle, Lifecycle::Completed(..)) => slot.held = held,
+      Some(slot) if slot.flying => slot.held = held,
       Some(_) => {}
       // The ring ended without this operation's CQE: its memory is never freed (I7).
       None => std::mem::forget(held),
@@ -109,6 +109,10 @@ impl Reactor {
       let Some(slot) = self.ring.slot(event.key) else {
         continue;
       };
+      if matches!(slot.lifecycle, Lifecycle::Abandoned) {
+        self.ring.take(event.key); // Its future went between the end and the news of it.
+        continue;
+      }
       let mut next = Lifecycle::Completed(event.res, event.flags);
       let mut crowded = false;
       if let Some(shot) = &mut slot.shot {

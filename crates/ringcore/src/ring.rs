@@ -201,7 +201,7 @@ impl Ring {
     let Some(slot) = self.slots.get(key) else {
       return false;
     };
-    if matches!(slot.lifecycle, Lifecycle::Completed(..)) {
+    if !slot.flying || matches!(slot.lifecycle, Lifecycle::Completed(..)) {
       return false;
     }
     if slot.closes {
@@ -362,11 +362,6 @@ impl Ring {
   /// The slot of a key that is still its own (I4).
   pub fn slot(&mut self, key: Key) -> Option<&mut crate::slot::Slot> {
     self.slots.get(key)
-  }
-
-  /// Frees a completed slot and gives back what it held.
-  pub fn take(&mut self, key: Key) -> Option<Held> {
-    self.slots.remove(key)
   }
 
   /// Bytes of the arena.

@@ -17,10 +17,10 @@ impl Ring {
     let Some(slot) = self.slots.get(key) else {
       return;
     };
-    let (opens, group) = (slot.opens, slot.group);
+    let (opens, group, flying) = (slot.opens, slot.group, slot.flying);
     let shot = slot.shot.take();
     match std::mem::replace(&mut slot.lifecycle, Lifecycle::Abandoned) {
-      Lifecycle::Completed(res, flags) => {
+      Lifecycle::Completed(res, flags) if !flying => {
         self.slots.remove(key);
         // The result of a shot is the last one of its queue.
         if shot.is_none() {
@@ -34,6 +34,16 @@ impl Ring {
     for (res, flags) in shot.map(|shot: Box<Shot>| shot.queue).unwrap_or_default() {
       self.drop_result(opens, group, res, flags);
     }
+  }
+
+  /// Frees a completed slot and gives back what it held. Where the ring has ended without its CQE
+  /// it stays for that: a descriptor may still come (I3).
+  pub fn take(&mut self, key: Key) -> Option<Held> {
+    if let Some(slot) = self.slots.get(key).filter(|slot| slot.flying) {
+      slot.lifecycle = Lifecycle::Abandoned;
+      return None;
+    }
+    self.slots.remove(key)
   }
 
   /// A result that nobody receives: a descriptor is closed (I3), a buffer is the kernel's again.
@@ -110,6 +120,7 @@ impl Ring {
       return;
     }
     let (owner, opens, inline) = (slot.owner, slot.opens, slot.turn == turn);
+    let told = self.fatal.is_some() && matches!(owner, Owner::Future);
     let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
     let res = match slot.ended {
       0 if slot.zero_copy && cqe.flags & IORING_CQE_F_NOTIF != 0 => slot.sent,
@@ -131,7 +142,7 @@ impl Ring {
     if let Some(group) = group {
       self.groups.took(group, (flags >> 16) as u16);
     }
-    if abandoned {
+    if abandoned || told {
       // While its region is still held.
       message.into_iter().for_each(|region| self.close_received(region));
     }
@@ -139,7 +150,8 @@ impl Ring {
       self.end_direct(key, cqe.res);
       self.let_go(key, abandoned || matches!(owner, Owner::Ticket(_)));
     }
-    if abandoned {
+    // A future was told of the ring's end before, and has its slot until it has heard of that.
+    if abandoned || told {
       self.drop_result(opens, group, cqe.res, flags);
       return;
     }
@@ -175,6 +187,7 @@ impl Ring {
     let slot = self.slots.get(key).expect("the caller found it");
     slot.inputs = None;
     slot.queued = false;
+    slot.flying = false;
     if let Held::Region(id) = slot.held {
       slot.held = Held::Nothing;
       self.regions.release(id);
@@ -203,7 +216,7 @@ impl Ring {
     for key in self.slots.keys() {
       let slot = self.slots.get(key).expect("listed just now");
       let waits = !matches!(slot.lifecycle, Lifecycle::Completed(..) | Lifecycle::Abandoned);
-      if waits {
+      if waits && slot.flying {
         let owner = slot.owner;
         if let Owner::Ticket(_) = owner {
           slot.lifecycle = Lifecycle::Abandoned;
@@ -219,7 +232,13 @@ impl Ring {
     self.regions.leak();
     self.groups.leak();
     self.arena.leak();
-    crate::buffer::leak(std::mem::take(&mut self.slots));
+    for key in self.slots.keys() {
+      // The others have their results, which somebody may still take, or a descriptor to close.
+      if let Some(slot) = self.slots.get(key).filter(|slot| slot.flying) {
+        crate::buffer::leak((slot.inputs.take(), std::mem::take(&mut slot.held)));
+        self.slots.remove(key);
+      }
+    }
   }
 
   /// I7: waits for every CQE until the deadline. False: something has not ended.
@@ -251,6 +270,15 @@ impl Ring {
       stuck = self.in_flight + self.own_in_flight >= before;
     }
     self.reap(events, usize::MAX);
+    // An ended ring takes nothing, but may have more to say: a descriptor that came is closed (I3).
+    while self.fatal.is_some() {
+      self.driver.collect();
+      let before = self.in_flight + self.own_in_flight;
+      self.reap(events, usize::MAX);
+      if self.in_flight + self.own_in_flight == before {
+        break;
+      }
+    }
     self.in_flight == 0 && self.own_in_flight == 0
   }
 }

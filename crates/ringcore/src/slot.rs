@@ -69,6 +69,8 @@ pub struct Slot {
   pub opens: bool,
   /// Still in the backlog: the kernel never saw it.
   pub queued: bool,
+  /// Its last CQE has not come, whatever those who wait were told when the ring ended.
+  pub flying: bool,
   /// It closes a descriptor, which must happen whoever stops waiting (I3).
   pub closes: bool,
   /// Member of a chain.
@@ -142,6 +144,7 @@ impl Slots {
       inputs: None,
       opens,
       queued: false,
+      flying: true,
       closes: false,
       chained: false,
       message: None,

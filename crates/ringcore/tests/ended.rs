@@ -8,15 +8,20 @@ use ringcore::kernel::Kernel;
 use ringcore::ring::{close_now, Driver, Entry, Event, Input, Patch, Ring, Wait};
 use ringcore::slot::{Held, Owner};
 use ringcore::sqe::*;
-use ringcore::{op, Options, Sqpoll};
+use ringcore::{op, Options, Runtime, Sqpoll};
 use std::cell::Cell;
 use std::fs::{self, File};
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 use support::drivers::{Between, Passing};
-use support::{alone, folder, many, polled, runtime, threads, until, Folder};
+use support::{
+  alone, folder, many, polled, runtime, start, threads, turns, until, Folder, Watched,
+};
 
 /// Enters fail with this errno, unless it is 0.
 struct Failing(Rc<Cell<i32>>);
@@ -218,4 +223,134 @@ fn nothing_keeps_a_closed_ring_while_its_copies_end() {
     until("they are removed", || to.iter().all(|to| !to.exists()));
   }
   until("threads without work end", || threads("ringcore-lane").is_empty());
+}
+
+/// A FIFO, whose open waits in a thread of the kernel (O_CREAT) until somebody writes.
+fn fifo(place: &Folder) -> PathBuf {
+  let path = place.0.join("fifo");
+  assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+  path
+}
+
+/// How many descriptors of this process are of a file.
+fn opened(path: &Path) -> usize {
+  let all = fs::read_dir("/proc/self/fd").expect("/proc").flatten();
+  all.filter(|entry| fs::read_link(entry.path()).is_ok_and(|found| found == path)).count()
+}
+
+fn write_to(fifo: &Path) -> File {
+  let writer = File::options().write(true).open(fifo).unwrap();
+  until("the open has its descriptor", || opened(fifo) == 2);
+  std::thread::sleep(Duration::from_millis(20)); // It is installed before its completion.
+  writer
+}
+
+fn failing_runtime() -> (Runtime, Rc<Cell<i32>>) {
+  let errno = Rc::new(Cell::new(0));
+  let kernel = Kernel::open(&Options::default()).unwrap();
+  let driver = Passing { kernel, between: Failing(errno.clone()) };
+  (Runtime::with_driver(Box::new(driver), Options::default()).unwrap(), errno)
+}
+
+const WAITS: i32 = libc::O_RDONLY | libc::O_CREAT;
+
+#[test]
+fn a_descriptor_that_comes_when_the_ring_has_ended_is_closed() {
+  let _alone = alone();
+  let place = folder();
+  let path = fifo(&place);
+  for kept in [false, true] {
+    let (rt, errno) = failing_runtime();
+    let path = path.clone();
+    let opening = path.clone();
+    let left = rt.run(async move {
+      let open = start(op::openat(libc::AT_FDCWD, opening, WAITS, 0)).await;
+      turns(3).await;
+      errno.set(libc::EBADR);
+      // Its end is that of all; the open's own is heard of, or never asked for.
+      assert!(op::nop().await.is_err());
+      if kept {
+        return Some(open);
+      }
+      assert!(open.await.is_err());
+      None
+    });
+    let writer = write_to(&path);
+    assert!(!rt.close(), "nobody knows what else may come");
+    drop(left);
+    assert_eq!(opened(&path), 1, "kept {kept}");
+    drop(writer);
+  }
+}
+
+#[test]
+fn connections_that_come_when_the_ring_has_ended_are_closed() {
+  let _alone = alone();
+  let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+  let address = listener.local_addr().unwrap();
+  for ended in [true, false] {
+    let (rt, errno) = failing_runtime();
+    let fd = listener.as_raw_fd();
+    let streams = rt.run(async move {
+      let mut streams = [op::accept_multishot(fd), op::accept_multishot(fd)];
+      for stream in &mut streams {
+        start(stream.next()).await;
+      }
+      turns(3).await;
+      errno.set(libc::EBADR);
+      assert!(op::nop().await.is_err());
+      if ended {
+        assert!(streams[0].next().await.unwrap().is_err());
+      }
+      streams
+    });
+    let mut peers: Vec<_> = (0..6).map(|_| TcpStream::connect(address).unwrap()).collect();
+    assert!(!rt.close());
+    drop(streams);
+    for peer in &mut peers {
+      peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+      assert_eq!(peer.read(&mut [0]).unwrap(), 0, "its other end is closed");
+    }
+  }
+}
+
+#[test]
+fn a_descriptor_that_comes_while_a_ring_drains_is_closed_although_others_do_not_end() {
+  let _alone = alone();
+  let place = folder();
+  let path = fifo(&place);
+  let (mut ring, errno) = failing(&Options::default());
+  let name = [path.as_os_str().as_encoded_bytes(), b"\0"].concat();
+  let input = Some(Input::at_addr(name));
+  let sqe = Sqe { fd: libc::AT_FDCWD, op_flags: WAITS as u32, ..entry(IORING_OP_OPENAT) };
+  push(&mut ring, sqe, input, 1);
+  ring.submit(Wait::No);
+  errno.set(libc::EBADR);
+  ring.submit(Wait::No);
+  assert_eq!(results(&mut ring), [(1, -libc::EBADR)]);
+  let writer = write_to(&path);
+  ring.close(Duration::ZERO, &mut Vec::new());
+  assert_eq!(opened(&path), 1);
+  drop(writer);
+}
+
+#[test]
+fn the_memory_of_what_has_no_end_is_never_freed() {
+  let _alone = alone();
+  let freed = Rc::new(Cell::new(0));
+  let (reader, _writer) = std::io::pipe().unwrap();
+  let (rt, errno) = failing_runtime();
+  let (fd, buffer, count) =
+    (reader.as_raw_fd(), Watched(vec![0; 64], freed.clone()), freed.clone());
+  rt.run(async move {
+    let read = start(op::read(fd, buffer, None)).await;
+    turns(3).await;
+    errno.set(libc::EBADR);
+    assert!(op::nop().await.is_err());
+    drop(read);
+    assert_eq!(count.get(), 0, "the kernel has it");
+  });
+  assert!(!rt.close());
+  drop(rt);
+  assert_eq!(freed.get(), 0);
 }

@@ -2,7 +2,6 @@
 mod support;
 
 use ringcore::address::Address;
-use ringcore::buffer::IoBuf;
 use ringcore::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
 use ringcore::ring::{Entry, Ring};
 use ringcore::slot::{Held, Owner};
@@ -16,7 +15,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::drivers::{Script, Scripted};
-use support::{alone, descriptors, folder, many, runtime, settle, start, text, turns, NO_FD};
+use support::{
+  alone, descriptors, folder, many, runtime, settle, start, text, turns, Watched, NO_FD,
+};
 
 /// An abstract name that nobody else has.
 fn name() -> Address {
@@ -398,28 +399,6 @@ fn a_receive_that_was_abandoned_never_writes_into_memory_of_others() {
       client.set_nonblocking(false).unwrap();
     }
   });
-}
-
-/// A buffer that tells when it is freed.
-#[derive(Default)]
-struct Watched(Vec<u8>, Rc<Cell<u32>>);
-
-impl Drop for Watched {
-  fn drop(&mut self) {
-    self.1.set(self.1.get() + !self.0.is_empty() as u32);
-  }
-}
-
-// SAFETY: I2: a vector's bytes are on the heap, wherever the vector itself is moved to.
-#[allow(unsafe_code)]
-unsafe impl IoBuf for Watched {
-  fn address(&mut self) -> *mut u8 {
-    self.0.as_mut_ptr()
-  }
-
-  fn length(&self) -> usize {
-    self.0.len()
-  }
 }
 
 // PAIR: only-rust -- the memory of TypeScript's operations is the ring's

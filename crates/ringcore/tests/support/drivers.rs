@@ -66,6 +66,10 @@ impl<B: Between> Driver for Passing<B> {
     self.kernel.end()
   }
 
+  fn collect(&mut self) {
+    self.kernel.collect();
+  }
+
   fn polled(&self) -> bool {
     self.kernel.polled()
   }

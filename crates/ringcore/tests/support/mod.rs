@@ -3,10 +3,13 @@
 
 pub mod drivers;
 
+use ringcore::buffer::IoBuf;
 use ringcore::{op, yield_now, Error, Options, Runtime, Sqpoll};
+use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::task::Poll;
@@ -127,5 +130,27 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
   while !done() {
     assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
     std::thread::sleep(Duration::from_millis(2));
+  }
+}
+
+/// A buffer that tells when it is freed.
+#[derive(Default)]
+pub struct Watched(pub Vec<u8>, pub Rc<Cell<u32>>);
+
+impl Drop for Watched {
+  fn drop(&mut self) {
+    self.1.set(self.1.get() + !self.0.is_empty() as u32);
+  }
+}
+
+// SAFETY: I2: a vector's bytes are on the heap, wherever the vector itself is moved to.
+#[allow(unsafe_code)]
+unsafe impl IoBuf for Watched {
+  fn address(&mut self) -> *mut u8 {
+    self.0.as_mut_ptr()
+  }
+
+  fn length(&self) -> usize {
+    self.0.len()
   }
 }
