@@ -81,7 +81,8 @@ impl Ring {
     let slot = self.slots.get(key).expect("the slot was just made");
     slot.turn = turn;
     slot.queued = !direct;
-    slot.closes = sqe.opcode as u32 == IORING_OP_CLOSE;
+    let closed = if sqe.file_index == 0 { sqe.fd } else { -1 };
+    slot.closes = (sqe.opcode as u32 == IORING_OP_CLOSE).then_some(closed);
     slot.zero_copy = sqe.opcode as u32 == IORING_OP_SEND_ZC;
     if let Some(input) = input {
       let patches = input.patches();

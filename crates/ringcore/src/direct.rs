@@ -201,7 +201,7 @@ impl Ring {
     let Some(slot) = self.slots.get(key).filter(|slot| slot.direct != [0, 0]) else {
       return;
     };
-    let (slots, closes) = (std::mem::take(&mut slot.direct), slot.closes);
+    let (slots, closes) = (std::mem::take(&mut slot.direct), slot.closes.is_some());
     for slot in slots.into_iter().filter(|slot| *slot != 0) {
       let Some(place) = self.directs.places.get_mut(slot as usize - 1) else {
         continue;

@@ -69,9 +69,11 @@ impl Entry {
   }
 }
 
-/// user_data of a cancel or a close that the ring sent itself.
+/// user_data of a cancel that the ring sent itself.
 pub(crate) const OWN: u64 = OWNER_RING;
-/// user_data of a close of a direct descriptor that the ring sent itself, with its slot.
+/// user_data of a close that the ring sent itself, with its descriptor.
+pub(crate) const OWNER_CLOSE: u64 = OWNER_RING | 1 << 61;
+/// The same of a direct descriptor, with its slot.
 pub(crate) const OWNER_DIRECT: u64 = OWNER_RING | 1 << 62;
 /// user_data of the read that a wake-up from another thread completes.
 pub(crate) const OWN_WAKE: u64 = OWNER_RING | 1;
@@ -204,7 +206,7 @@ impl Ring {
     if !slot.flying || matches!(slot.lifecycle, Lifecycle::Completed(..)) {
       return false;
     }
-    if slot.closes {
+    if slot.closes.is_some() {
       return true; // The number is the caller's no longer: a close that did not run would leak it.
     }
     if slot.queued {

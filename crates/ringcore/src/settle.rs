@@ -4,7 +4,7 @@
 use crate::cqe::{Cqe, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
 use crate::decode::received;
 use crate::driver::Wait;
-use crate::ring::{Entry, Event, Ring, OWN, OWNER_DIRECT, OWN_WAKE};
+use crate::ring::{Entry, Event, Ring, OWN, OWNER_CLOSE, OWNER_DIRECT, OWN_WAKE};
 use crate::slot::{Held, Key, Lifecycle, Owner, Shot};
 use crate::sqe::{Sqe, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
 use std::collections::HashSet;
@@ -95,18 +95,15 @@ impl Ring {
       return;
     }
     let opcode = IORING_OP_CLOSE as u8;
-    self.own.push_back(Sqe { opcode, fd, user_data: OWN, ..Sqe::default() });
+    let user_data = OWNER_CLOSE | fd as u32 as u64;
+    self.own.push_back(Sqe { opcode, fd, user_data, ..Sqe::default() });
   }
 
   /// One CQE: the ring's own, a stale one (I4), an abandoned one (I3), or an event.
   pub(crate) fn complete(&mut self, cqe: &Cqe, events: &mut Vec<Event>) {
     let last = cqe.flags & IORING_CQE_F_MORE == 0;
     let Some(key) = Key::of(cqe.user_data) else {
-      self.own_in_flight -= last as usize;
-      self.woken |= cqe.user_data == OWN_WAKE;
-      if cqe.user_data & OWNER_DIRECT == OWNER_DIRECT {
-        self.free_direct(cqe.user_data as u32);
-      }
+      self.end_own(cqe, last);
       return;
     };
     let turn = self.stats.turns;
@@ -122,7 +119,12 @@ impl Ring {
     let (owner, opens, inline) = (slot.owner, slot.opens, slot.turn == turn);
     let told = self.fatal.is_some() && matches!(owner, Owner::Future);
     let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
+    // One that waited in io-wq (NFS, FUSE) when everything was cancelled never ran. Members of a
+    // chain may not have, and are their caller's then.
+    let unrun = cqe.res == -libc::ECANCELED && !slot.chained;
+    let unclosed = slot.closes.filter(|fd| unrun && *fd >= 0);
     let res = match slot.ended {
+      0 if unclosed.is_some() => 0,
       0 if slot.zero_copy && cqe.flags & IORING_CQE_F_NOTIF != 0 => slot.sent,
       0 => cqe.res,
       // A cancel by descriptor that ended some in the backlog, whatever the kernel found.
@@ -139,6 +141,7 @@ impl Ring {
     }
     let mut flags = cqe.flags;
     let group = slot.group.filter(|_| flags & IORING_CQE_F_BUFFER != 0);
+    unclosed.into_iter().for_each(|fd| self.close_fd(fd));
     if let Some(group) = group {
       self.groups.took(group, (flags >> 16) as u16);
     }
@@ -162,6 +165,16 @@ impl Ring {
     }
     self.stats.inline += inline as u32;
     events.push(Event { key, owner, res, flags, opens, message });
+  }
+
+  fn end_own(&mut self, cqe: &Cqe, last: bool) {
+    self.own_in_flight -= last as usize;
+    self.woken |= cqe.user_data == OWN_WAKE;
+    if cqe.user_data & OWNER_DIRECT == OWNER_DIRECT {
+      self.free_direct(cqe.user_data as u32);
+    } else if cqe.user_data & OWNER_CLOSE == OWNER_CLOSE && cqe.res == -libc::ECANCELED {
+      self.close_fd(cqe.user_data as i32); // As below.
+    }
   }
 
   /// Descriptors that came with a message which nobody received (I3).
@@ -273,9 +286,10 @@ impl Ring {
     // An ended ring takes nothing, but may have more to say: a descriptor that came is closed (I3).
     while self.fatal.is_some() {
       self.driver.collect();
-      let before = self.in_flight + self.own_in_flight;
-      self.reap(events, usize::MAX);
-      if self.in_flight + self.own_in_flight == before {
+      let mut cqes = [Cqe::default(); 64];
+      let count = self.driver.reap(&mut cqes);
+      cqes[..count].iter().for_each(|cqe| self.complete(cqe, events));
+      if count == 0 {
         break;
       }
     }

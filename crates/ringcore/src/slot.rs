@@ -71,8 +71,8 @@ pub struct Slot {
   pub queued: bool,
   /// Its last CQE has not come, whatever those who wait were told when the ring ended.
   pub flying: bool,
-  /// It closes a descriptor, which must happen whoever stops waiting (I3).
-  pub closes: bool,
+  /// It closes this descriptor, which must happen whoever stops waiting (I3); -1: a direct one.
+  pub closes: Option<i32>,
   /// Member of a chain.
   pub chained: bool,
   /// A receive of a message: lengths and flags go from the msghdr in `inputs` into the region.
@@ -145,7 +145,7 @@ impl Slots {
       opens,
       queued: false,
       flying: true,
-      closes: false,
+      closes: None,
       chained: false,
       message: None,
       cancelled: false,

@@ -9,16 +9,16 @@ use ringcore::ring::{close_now, Driver, Entry, Event, Input, Patch, Ring, Wait};
 use ringcore::slot::{Held, Owner};
 use ringcore::sqe::*;
 use ringcore::{op, Options, Runtime, Sqpoll};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
-use support::drivers::{Between, Passing};
+use support::drivers::{Between, Passing, Script, Scripted};
 use support::{
   alone, folder, many, polled, runtime, start, threads, turns, until, Folder, Watched,
 };
@@ -286,9 +286,9 @@ fn a_descriptor_that_comes_when_the_ring_has_ended_is_closed() {
 #[test]
 fn connections_that_come_when_the_ring_has_ended_are_closed() {
   let _alone = alone();
-  let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-  let address = listener.local_addr().unwrap();
   for ended in [true, false] {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
     let (rt, errno) = failing_runtime();
     let fd = listener.as_raw_fd();
     let streams = rt.run(async move {
@@ -306,10 +306,11 @@ fn connections_that_come_when_the_ring_has_ended_are_closed() {
     });
     let mut peers: Vec<_> = (0..6).map(|_| TcpStream::connect(address).unwrap()).collect();
     assert!(!rt.close());
-    drop(streams);
+    drop((streams, listener));
     for peer in &mut peers {
       peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-      assert_eq!(peer.read(&mut [0]).unwrap(), 0, "its other end is closed");
+      let end = peer.read(&mut [0]).map_err(|error| error.kind());
+      assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "{end:?}");
     }
   }
 }
@@ -353,4 +354,56 @@ fn the_memory_of_what_has_no_end_is_never_freed() {
   assert!(!rt.close());
   drop(rt);
   assert_eq!(freed.get(), 0);
+}
+
+#[test]
+fn closes_that_the_end_of_the_ring_has_cancelled_happen_without_it() {
+  let _alone = alone();
+  let place = folder();
+  let script = Rc::new(RefCell::new(Script::default()));
+  let driver = Scripted { script: script.clone(), entries: 8 };
+  let mut ring = Ring::new(Box::new(driver), usize::MAX).unwrap();
+  let files = ["mine", "own", "left", "linked", "closed"].map(|name| descriptor(&place, name));
+  let [mine, own, left, linked, closed] = &files;
+  push_close(&mut ring, mine.0, 1);
+  ring.close_fd(own.0);
+  let sqe = Sqe { fd: left.0, ..entry(IORING_OP_CLOSE) };
+  let (held, owner) = (Held::Nothing, Owner::Future);
+  let key = ring.push(Entry { sqe, input: None, held, owner });
+  ring.abandon(key);
+  let chain = [
+    Sqe { flags: IOSQE_IO_LINK as u8, ..entry(IORING_OP_NOP) },
+    Sqe { fd: linked.0, ..entry(IORING_OP_CLOSE) },
+  ];
+  let owner = |ticket| Owner::Ticket(ticket);
+  let chain = chain.into_iter().zip(2..).map(|(sqe, ticket)| {
+    let (input, held) = (None, Held::Nothing);
+    Entry { sqe, input, held, owner: owner(ticket) }
+  });
+  ring.push_chain(chain.collect());
+  push_close(&mut ring, closed.0, 4);
+  ring.submit(Wait::No);
+  close_now(closed.0); // By the kernel, say.
+  let again = descriptor(&place, "again");
+  assert_eq!(again.0, closed.0, "the number is another file's now");
+  let taken = script.borrow().taken.iter().map(|(sqe, _)| *sqe).collect::<Vec<_>>();
+  assert_eq!(taken.len(), 6);
+  for sqe in taken {
+    let res = if sqe.fd == closed.0 { 0 } else { -libc::ECANCELED };
+    script.borrow_mut().complete(sqe.user_data, res);
+  }
+  let mut events = Vec::new();
+  assert!(ring.close(Duration::ZERO, &mut events));
+  for (fd, path) in [mine, own, left] {
+    assert!(!is_open(*fd, path), "{path:?}");
+  }
+  assert!(is_open(linked.0, &linked.1), "it has not run, and is its caller's");
+  assert!(is_open(again.0, &again.1), "closed twice");
+  let mut ends: Vec<_> = events.iter().map(|event| (event.owner, event.res)).collect();
+  ends.sort_unstable_by_key(|(owner, _)| format!("{owner:?}"));
+  let cancelled = -libc::ECANCELED;
+  let expected = [(1, 0), (2, cancelled), (3, cancelled), (4, 0)];
+  assert_eq!(ends, expected.map(|(ticket, res)| (owner(ticket), res)));
+  close_now(linked.0);
+  close_now(again.0);
 }
