@@ -13,6 +13,7 @@ import { readNow, worthNow } from '../now.ts';
 import { large } from '../ops/vectors.ts';
 import type { Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
+import type { Runtime } from '../runtime.ts';
 import {
   FIRST_ALLOCATED,
   IORING_OP_READ,
@@ -20,7 +21,7 @@ import {
   MAX_TRANSFER,
   NO_REGION,
 } from '../sqe.ts';
-import type { Handle, User } from './handle.ts';
+import type { User } from './handle.ts';
 
 const NONE = NO_REGION | 0;
 const ECANCELED = 125;
@@ -31,6 +32,14 @@ export interface Done {
   failed(error: unknown): void;
 }
 
+/** Whose descriptor it is: a `Handle`, or who was given a number. */
+export interface Holder {
+  readonly runtime: Runtime;
+  /** -1: it is closed. */
+  readonly fd: number;
+  leave(user: object): void;
+}
+
 /** Moves the bytes of a view that was checked, at a position that was checked. */
 export class Quick implements Started, User {
   ticket = -1;
@@ -39,14 +48,14 @@ export class Quick implements Started, User {
   queued = false;
   settled = false;
   private region: number = NONE;
-  private readonly handle: Handle;
+  private readonly handle: Holder;
   private readonly reads: boolean;
   private readonly view: ArrayBufferView;
   private readonly offset: number;
   private readonly done: Done;
 
   /** `offset` -1 is the cursor. */
-  constructor(handle: Handle, reads: boolean, view: ArrayBufferView, offset: number, done: Done) {
+  constructor(handle: Holder, reads: boolean, view: ArrayBufferView, offset: number, done: Done) {
     this.handle = handle;
     this.reads = reads;
     this.view = view;

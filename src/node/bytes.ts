@@ -19,20 +19,35 @@ interface Bytes {
   given: unknown;
 }
 
+/** A transfer and the callback that waits for it. */
+class Moving extends Transfer {
+  private readonly call: Call;
+  private readonly given: unknown;
+  private readonly left: () => void;
+
+  constructor(runtime: Runtime, bytes: Bytes, writes: boolean, call: Call, left: () => void) {
+    super(runtime, bytes.fd, bytes.views, bytes.position, writes);
+    this.call = call;
+    this.given = bytes.given;
+    this.left = left;
+  }
+
+  protected override ended(error: unknown, count: number): void {
+    // First: the next one may end at once, and comes behind this one.
+    if (error === null) this.call.end(null, count, this.given);
+    else this.call.fail(error, 0, this.given);
+    this.left();
+  }
+}
+
 function move(runtime: Runtime, bytes: Bytes, writes: boolean, instead: () => void): boolean {
-  const { fd, views, position, callback, given } = bytes;
+  const { fd, position, callback } = bytes;
   // What has no position answers ESPIPE to node:fs, and reads as from a stream on the ring.
   if (position >= 0 && !hasPlaces(fd)) return false;
   const call = new Call(callback, instead);
-  const start = (ended: () => void) => {
-    const moved = (error: unknown, count: number) => {
-      // First: the next one may end at once, and comes behind this one.
-      if (error === null) call.end(null, count, given);
-      else call.fail(error, 0, given);
-      ended();
-    };
-    const transfer = new Transfer(runtime, fd, views, position, writes, moved);
-    begin(() => transfer.begin());
+  const start = (left: () => void) => {
+    const moving = new Moving(runtime, bytes, writes, call, left);
+    begin(() => moving.begin());
   };
   if (position >= 0) start(during(fd));
   else inOrder(fd, writes, start);

@@ -1,13 +1,10 @@
 // fs.read, readv, write and writev of any length: one operation moves at most 1 MiB.
 
-import { readNow, worthNow } from '../now.ts';
+import { type Done, type Holder, Quick } from '../fs/quick.ts';
 import type { Op } from '../op.ts';
 import type { Runtime } from '../runtime.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
 import { hasPosition } from './order.ts';
-
-/** How a transfer ended: what node:fs would say after its one system call. */
-export type Moved = (error: unknown, count: number) => void;
 
 /** Bytes `from` to `from + length` of several views. */
 export function part(
@@ -31,16 +28,17 @@ export function part(
   return parts;
 }
 
-/** Moves the bytes of the views, in windows. */
-export class Transfer {
-  private readonly runtime: Runtime;
-  private readonly fd: number;
+/** Moves the bytes of the views, in windows. What becomes of it is told to who extends it. */
+export abstract class Transfer implements Holder, Done {
+  readonly runtime: Runtime;
+  readonly fd: number;
   private readonly views: readonly ArrayBufferView[];
   private readonly position: number | bigint;
   private readonly writes: boolean;
-  private readonly moved: Moved;
   private readonly total: number;
   private count = 0;
+  /** Bytes of the window that is on its way. */
+  private length = 0;
 
   /** `position` -1 is the cursor. */
   constructor(
@@ -49,58 +47,43 @@ export class Transfer {
     views: readonly ArrayBufferView[],
     position: number | bigint,
     writes: boolean,
-    moved: Moved,
   ) {
     this.runtime = runtime;
     this.fd = fd;
     this.views = views;
     this.position = position;
     this.writes = writes;
-    this.moved = moved;
-    this.total = views.reduce((sum, view) => sum + view.byteLength, 0);
+    this.total = bytesIn(views);
   }
 
+  /** What node:fs would say after its one system call. */
+  protected abstract ended(error: unknown, count: number): void;
+
   begin(): void {
-    const length = Math.min(this.total - this.count, MAX_TRANSFER);
+    const { views, count, total, writes } = this;
+    const at = this.at();
+    const [first] = views;
     try {
-      if (this.now(length)) return;
-      this.operation(length).then(
-        (count) => this.ended(count, length),
-        (error) => this.failed(error),
-      );
+      this.length = Math.min(total - count, MAX_TRANSFER);
+      if (views.length === 1 && first !== undefined && typeof at === 'number') {
+        const whole = this.length === total;
+        const view = whole ? first : (part(views, count, this.length)[0] as ArrayBufferView);
+        new Quick(this, !writes, view, at, this).begin();
+      } else {
+        this.vector(at).then(
+          (moved) => this.moved(moved),
+          (error) => this.failed(error),
+        );
+      }
     } catch (error) {
       this.failed(error); // A buffer that was detached between two windows.
     }
   }
 
-  /** What is in memory is read at once, or in the next iteration of the event loop. */
-  private now(length: number): boolean {
-    const { runtime, fd, views, writes } = this;
-    const [view] = views;
-    const at = this.at();
-    if (writes || views.length !== 1 || view === undefined || typeof at === 'bigint') return false;
-    if (!worthNow(length) || runtime.ended) return false;
-    const { executor } = runtime;
-    if (!executor.affords) {
-      executor.postpone(this);
-      return true;
-    }
-    const count = readNow(executor, fd, view, this.count, length, at);
-    if (count < 0) return false;
-    this.ended(count, length);
-    return true;
-  }
-
-  private operation(length: number): Op<number> {
-    const { fd, views, count, writes } = this;
+  private vector(at: number | bigint): Op<number> {
+    const { fd, views, count, length, total, writes } = this;
     const { op } = this.runtime;
-    const at = this.at();
-    const whole = length === this.total;
-    const [first] = views;
-    if (whole && views.length === 1 && first !== undefined) {
-      return writes ? op.write(fd, first, at) : op.read(fd, first, at);
-    }
-    const parts = whole ? views : part(views, count, length);
+    const parts = length === total ? views : part(views, count, length);
     return writes ? op.writev(fd, parts, at) : op.readv(fd, parts, at);
   }
 
@@ -110,21 +93,30 @@ export class Transfer {
     return typeof position === 'bigint' ? position + BigInt(count) : position + count;
   }
 
-  private ended(count: number, length: number): void {
+  moved(count: number): void {
     this.count += count;
-    if (this.more(count, length)) this.begin();
-    else this.moved(null, this.count);
+    if (this.more(count)) this.begin();
+    else this.ended(null, this.count);
   }
 
   /** A write goes on until all is out, as in libuv. A read ends where read(2) would. */
-  private more(count: number, length: number): boolean {
+  private more(count: number): boolean {
     if (count === 0 || this.count === this.total) return false;
-    return this.writes || (count === length && hasPosition(this.fd));
+    return this.writes || (count === this.length && hasPosition(this.fd));
   }
 
-  private failed(error: unknown): void {
+  failed(error: unknown): void {
     // What was moved before is the outcome; whoever goes on from there gets the error.
-    if (this.count > 0) this.moved(null, this.count);
-    else this.moved(error, 0);
+    if (this.count > 0) this.ended(null, this.count);
+    else this.ended(error, 0);
   }
+
+  leave(): void {}
+}
+
+/** How many bytes they are. */
+export function bytesIn(views: readonly ArrayBufferView[]): number {
+  let sum = 0;
+  for (const { byteLength } of views) sum += byteLength;
+  return sum;
 }

@@ -2,14 +2,12 @@
 
 import type { At, File } from '../fs/file.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
-import { part } from './transfer.ts';
+import { bytesIn, part } from './transfer.ts';
 
 type Views = readonly ArrayBufferView[];
 
 /** No position: the file's own. */
 export const CURSOR = -1;
-
-const bytesIn = (views: Views): number => views.reduce((sum, view) => sum + view.byteLength, 0);
 
 /** Whether one operation is not enough. */
 export function isLong(views: Views): boolean {
