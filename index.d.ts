@@ -21,6 +21,8 @@ export declare class NativeRing {
   keepAlive(): () => void
   /** The function behind `readCached`: arguments and results are words in the header. */
   look(): () => void
+  /** The function behind `readLarger`: its results are words in the header. */
+  fill(): (bytes: Uint8Array) => void
   /** More regions of a class; `null` at the memory limit, or when there is no memory. */
   grow(sizeClass: number): NativeGrowth | null
   /** A group of provided buffers; 0 at the memory limit, or a negative errno. */

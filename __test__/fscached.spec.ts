@@ -5,13 +5,18 @@ import '../src/runtime.ts'; // First: the operations and the runtime import each
 
 import { execFile } from 'node:child_process';
 import {
+  appendFileSync,
   closeSync,
   constants,
+  fsyncSync,
   openSync,
   readdirSync,
   readlinkSync,
+  renameSync,
+  rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +24,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { CACHED_BYTES, H_CACHED, H_CACHED_FD, H_CACHED_PATH } from '../src/cqe.ts';
+import { FILL_BYTES } from '../src/fs/larger.ts';
 import { ReadFile } from '../src/fs/read.ts';
 import { type Options, Runtime } from '../src/index.ts';
 import { Kernel } from '../src/kernel.ts';
@@ -46,12 +52,17 @@ function numbers(path: string): number {
 interface Looks {
   all: number;
   whole: number;
+  larger: number;
   open: number;
+  /** Larger ones whose end was found at once. */
+  ended: number;
+  /** Called between a look and the read of what it has found larger. */
+  between: () => void;
 }
 
 /** A runtime that counts its looks. With `blind` none of them sees anything. */
 function looking(t: ExecutionContext, blind = false, options?: Options): [Runtime, Looks] {
-  const looks: Looks = { all: 0, whole: 0, open: 0 };
+  const looks: Looks = { all: 0, whole: 0, larger: 0, open: 0, ended: 0, between: () => {} };
   const rt = new Runtime(options, (checked, wake) => {
     const kernel = Kernel.open(checked, wake);
     const words = new Int32Array(kernel.memory);
@@ -60,8 +71,15 @@ function looking(t: ExecutionContext, blind = false, options?: Options): [Runtim
       looks.all++;
       if (blind) words[H_CACHED_PATH] = 0;
       look();
-      if ((words[H_CACHED] as number) >= 0) looks.whole++;
-      if (words[H_CACHED_FD] !== 0) looks.open++;
+      const open = words[H_CACHED_FD] !== 0;
+      if ((words[H_CACHED] as number) >= 0) looks[open ? 'larger' : 'whole']++;
+      else if (open) looks.open++;
+    };
+    const fill = kernel.fill.bind(kernel);
+    kernel.fill = (bytes) => {
+      looks.between();
+      fill(bytes);
+      if (words[H_CACHED_FD] === 0) looks.ended++;
     };
     return kernel;
   });
@@ -69,27 +87,34 @@ function looking(t: ExecutionContext, blind = false, options?: Options): [Runtim
   return [rt, looks];
 }
 
+const POSIX_FADV_DONTNEED = 4;
+const NOTHING = Buffer.alloc(0);
+
 const read = (rt: Runtime, path: string, flags = 0) => new ReadFile(rt, path, flags, -1);
 
-const SIZES = [0, 1, 511, 512, 4095, 4096, 4097, CACHED_BYTES - 1, CACHED_BYTES, 20_000, 70_000];
+const SIZES = [
+  ...[0, 1, 511, 512, 4095, 4096, 4097, CACHED_BYTES - 1, CACHED_BYTES, CACHED_BYTES + 1],
+  ...[20_000, 65_535, 65_536, 65_537, 70_000, FILL_BYTES - 1, FILL_BYTES, FILL_BYTES + 1],
+];
 
-test.serial('small files of every size are whole', async (t) => {
+test.serial('files of every size are whole', async (t) => {
   const root = folder(t);
   const [seeing, looks] = looking(t);
   const [blind] = looking(t, true);
   for (const size of SIZES) {
     const [path, bytes] = [join(root, String(size)), pattern(size)];
     writeFileSync(path, bytes);
-    // One that is large makes the next one no candidate.
-    await read(seeing, join(root, '0'));
     await settle(); // The whole budget is there again.
-    const before = looks.whole;
+    const before = { ...looks };
     for (const rt of [seeing, blind]) {
       const found = await read(rt, path);
       t.true(found.equals(bytes), `${size}`);
       t.is(found.buffer.byteLength, size, 'memory of its own');
     }
-    t.is(looks.whole - before, size < CACHED_BYTES ? 1 : 0, `${size}`);
+    const small = size < CACHED_BYTES;
+    t.is(looks.whole - before.whole, small ? 1 : 0, `${size}`);
+    t.is(looks.larger - before.larger, small ? 0 : 1, `${size}`);
+    t.is(looks.ended - before.ended, !small && size <= FILL_BYTES ? 1 : 0, `${size}`);
   }
   t.is(looks.open, 0);
 });
@@ -97,18 +122,13 @@ test.serial('small files of every size are whole', async (t) => {
 test.serial('what is no small file is read all the same', async (t) => {
   const root = folder(t);
   const [rt, looks] = looking(t);
-  const small = join(root, 'small');
-  writeFileSync(small, '');
-  await read(rt, small); // One that was large before makes the next one no candidate.
-  await settle();
   for (const path of ['/proc/self/status', '/proc/self/maps']) {
     statSync(path); // The name is in the cache now.
     const text = String(await read(rt, path));
     t.true(text.endsWith('\n') && text.length > 100, path);
   }
   t.is(looks.open, 0);
-  await read(rt, small);
-  await settle();
+  await settle(); // The whole budget is there again.
   t.is((await read(rt, '/dev/null')).length, 0);
   t.is(looks.open, 1, 'a device is not opened twice');
   t.true((await read(rt, '/proc/filesystems')).length > 100, 'never in the cache');
@@ -122,6 +142,85 @@ test.serial('what is no small file is read all the same', async (t) => {
     promisify(execFile)('sh', ['-c', slowly, fifo]),
   ]);
   t.is(String(bytes), '1\n2\n3\n');
+});
+
+test.serial('a larger file that changes behind the look is what it is by then', async (t) => {
+  const path = join(folder(t), 'file');
+  const other = `${path}2`;
+  const [rt, looks] = looking(t);
+  const whole = pattern(100_000);
+  const kept = numbers(path);
+  const cases: [string, () => void, Buffer][] = [
+    ['shrunk', () => truncateSync(path, 65_536), whole.subarray(0, 65_536)],
+    ['cut to a small one', () => truncateSync(path, 5), whole.subarray(0, 5)],
+    ['empty', () => truncateSync(path, 0), NOTHING],
+    ['grown', () => appendFileSync(path, 'more'), Buffer.concat([whole, Buffer.from('more')])],
+    ['grown by much', () => appendFileSync(path, whole), Buffer.concat([whole, whole])],
+    ['replaced', () => renameSync(other, path), whole],
+    ['gone', () => rmSync(path), whole],
+  ];
+  for (const [name, change, expected] of cases) {
+    writeFileSync(path, whole);
+    writeFileSync(other, 'another one');
+    await settle();
+    const before = looks.larger;
+    looks.between = () => {
+      looks.between = () => {};
+      change();
+    };
+    const found = await read(rt, path);
+    t.is(looks.larger, before + 1, name);
+    t.true(found.equals(expected), `${name}: ${found.length}`);
+    await until(() => numbers(path) === kept && numbers(`${path} (deleted)`) === 0);
+  }
+});
+
+test.serial('what is not cached of a larger file is read by the ring', async (t) => {
+  const path = join(folder(t), 'file');
+  const [rt, looks] = looking(t);
+  const whole = pattern(3 * FILL_BYTES);
+  for (const size of [100_000, FILL_BYTES, whole.length]) {
+    for (const from of [0, 64 << 10, size - 4096]) {
+      const expected = whole.subarray(0, size);
+      writeFileSync(path, expected);
+      const fd = openSync(path, 'r+');
+      fsyncSync(fd);
+      await rt.op.fadvise(fd, from, 0, POSIX_FADV_DONTNEED);
+      closeSync(fd);
+      await settle();
+      const before = looks.larger;
+      t.true((await read(rt, path)).equals(expected), `${size} from ${from}`);
+      t.is(looks.larger, before + 1, `${size} from ${from}`);
+      await until(() => numbers(path) === 0);
+    }
+  }
+});
+
+test.serial('a larger file that finds no memory is closed by the next look', async (t) => {
+  const root = folder(t);
+  const [path, small] = [join(root, 'file'), join(root, 'small')];
+  writeFileSync(path, pattern(100_000));
+  writeFileSync(small, 'x');
+  const [rt] = looking(t);
+  const { allocUnsafeSlow } = Buffer;
+  t.teardown(() => {
+    Buffer.allocUnsafeSlow = allocUnsafeSlow;
+  });
+  for (let i = 0; i < 3; i++) {
+    await settle();
+    Buffer.allocUnsafeSlow = () => {
+      throw new RangeError('no memory');
+    };
+    const { message } = await failure(read(rt, path));
+    Buffer.allocUnsafeSlow = allocUnsafeSlow;
+    t.is(message, 'no memory');
+    t.is(numbers(path), 1);
+    await settle();
+    t.is(String(await read(rt, small)), 'x');
+    await until(() => numbers(path) === 0);
+  }
+  await settle();
+  t.true((await read(rt, path)).equals(pattern(100_000)));
 });
 
 test.serial('a look fails with the errors of open', async (t) => {
@@ -168,12 +267,8 @@ test.serial('a file that was opened is closed, whatever ends its reading', async
   const writer = openSync(fifo, constants.O_RDWR);
   t.teardown(() => closeSync(writer));
   const opened = () => numbers(fifo);
-  const small = join(root, 'small');
-  writeFileSync(small, '');
   t.is(opened(), 1);
   const [rt, looks] = looking(t);
-  await read(rt, small);
-  await settle();
   const before = looks.open;
   const reads = Array.from({ length: 10 }, () => read(rt, fifo));
   const ends = reads.map((each) => failure(each));

@@ -170,6 +170,14 @@ export class Border {
     return words[C.H_CACHED] as number;
   }
 
+  /** Reads what the last look has left open; how many bytes. */
+  fill(bytes: Uint8Array): number {
+    const { words } = this;
+    words[C.H_CACHED] = 0;
+    this.driver.fill(bytes);
+    return words[C.H_CACHED] as number;
+  }
+
   /**
    * A descriptor waits in a stream: if this thread ends first, teardown closes it (I3). Its place,
    * or -1 when there is no more room.

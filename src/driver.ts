@@ -48,6 +48,9 @@ export interface Driver extends Memory {
   // PAIR: Driver.look
   /** A look at a small file, by system calls that wait for nothing: see fs/cached.ts. */
   look(): void;
+  // PAIR: Driver.fill
+  /** Reads what a look has found larger: see fs/larger.ts. */
+  fill(bytes: Uint8Array): void;
   // PAIR: only-typescript Driver.keepAlive -- only an event loop asks whether anybody still waits
   /** Makes the process's reference what H_REFERENCED says. */
   keepAlive(): void;

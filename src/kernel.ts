@@ -37,6 +37,7 @@ export class Kernel implements Driver {
   private readonly turn: () => void;
   private readonly reference: () => void;
   private readonly cached: () => void;
+  private readonly larger: (bytes: Uint8Array) => void;
 
   private constructor(ring: import('../index.d.ts').NativeRing) {
     const info = ring.info();
@@ -50,6 +51,7 @@ export class Kernel implements Driver {
     this.turn = ring.turn();
     this.reference = ring.keepAlive();
     this.cached = ring.look();
+    this.larger = ring.fill();
   }
 
   // PAIR: Kernel.open
@@ -106,6 +108,11 @@ export class Kernel implements Driver {
   // PAIR: Kernel.look
   look(): void {
     this.cached();
+  }
+
+  // PAIR: Kernel.fill
+  fill(bytes: Uint8Array): void {
+    this.larger(bytes);
   }
 
   keepAlive(): void {

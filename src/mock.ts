@@ -163,9 +163,12 @@ export class Mock implements Driver {
 
   // PAIR: Mock.look
   look(): void {
-    const ended = this.words[C.H_FATAL] !== 0 || this.words[C.H_CLOSED] === 1;
-    this.words[C.H_CLOCK] += this.world.random.below(4);
-    this.world.look(this.words, ended);
+    this.world.look(this.words);
+  }
+
+  // PAIR: Mock.fill
+  fill(bytes: Uint8Array): void {
+    this.world.fill(this.words, bytes);
   }
 
   /** Operations between their descriptor and their completion. */
@@ -387,10 +390,7 @@ export class Mock implements Driver {
       this.armed = false;
       if (!this.notify || this.words[C.H_CLOSED] === 1) return;
       this.world.advance(1);
-      if (this.world.finished.length === 0) {
-        this.arm();
-        return;
-      }
+      if (this.world.finished.length === 0) return this.arm();
       this.notify = false;
       this.world.signals++;
       if (!this.world.random.chance(this.world.faults.lostWake)) this.wake();

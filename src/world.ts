@@ -242,9 +242,12 @@ export class World {
 
   // PAIR: World.look
   /** A look at a small file: whole, absent, open, or nobody knows. */
-  look(words: Int32Array, ended: boolean): void {
+  look(words: Int32Array): void {
     const { random, faults } = this;
+    const ended = words[C.H_FATAL] !== 0 || words[C.H_CLOSED] === 1;
+    words[C.H_CLOCK] += random.below(4);
     words[C.H_CACHED] = -EAGAIN;
+    this.open.delete(words[C.H_CACHED_FD] - 1);
     words[C.H_CACHED_FD] = 0;
     if (ended || this.stuck || random.chance(faults.late)) return;
     words[C.H_LOOKS]++;
@@ -253,11 +256,24 @@ export class World {
     } else if (random.chance(faults.short)) {
       this.open.add(++this.nextFd);
       words[C.H_CACHED_FD] = this.nextFd + 1;
+      if (random.chance(50)) return;
+      words[C.H_CACHED] = C.CACHED_BYTES + random.below(4 * C.CACHED_BYTES);
     } else {
       const length = random.below(C.CACHED_BYTES);
       new Uint8Array(words.buffer, C.BORDER_CACHED, length).fill(CACHED_PATTERN);
       words[C.H_CACHED] = length;
     }
+  }
+
+  // PAIR: World.fill
+  /** The rest of such a look: all of it, or nothing. */
+  fill(words: Int32Array, bytes: Uint8Array): void {
+    words[C.H_CACHED] = 0;
+    if (this.random.chance(this.faults.late)) return;
+    bytes.fill(CACHED_PATTERN);
+    words[C.H_CACHED] = bytes.length;
+    if (!this.open.delete(words[C.H_CACHED_FD] - 1)) this.badCloses++;
+    words[C.H_CACHED_FD] = 0;
   }
 
   // PAIR: World.advance

@@ -90,7 +90,7 @@ fn fill(fd: i32, base: *mut u8, length: usize, position: i64) -> i32 {
 }
 
 /// The bytes of a Uint8Array.
-fn bytes_of(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize)> {
+pub(super) fn bytes_of(env: sys::napi_env, value: sys::napi_value) -> Option<(*mut u8, usize)> {
   let (mut kind, mut length, mut data) = (0, 0, null_mut());
   // SAFETY: I6: `env` and `value` are of the running call.
   let status = unsafe {

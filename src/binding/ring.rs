@@ -1,6 +1,6 @@
 //! The ring as TypeScript holds it: shared memory and two bare functions.
 
-use super::{check, memory, parker::Parker, teardown};
+use super::{check, memory, now, parker::Parker, teardown};
 use napi::bindgen_prelude::*;
 use napi::{JsValue, sys};
 use napi_derive::napi;
@@ -44,6 +44,18 @@ impl Shared {
     if let Some(border) = &mut *self.border.borrow_mut() {
       border.look();
     }
+  }
+
+  /// Reads what a look has found larger, into a Uint8Array.
+  fn fill(&self, env: sys::napi_env, bytes: sys::napi_value) {
+    let (Some((base, size)), Some(border)) =
+      (now::bytes_of(env, bytes), &mut *self.border.borrow_mut())
+    else {
+      return;
+    };
+    // SAFETY: I1: the view's bytes. They stay where they are until JavaScript runs again, which is
+    // after this call, and the kernel keeps nothing of it.
+    border.fill(unsafe { std::slice::from_raw_parts_mut(base.cast(), size) });
   }
 
   /// Sets the parker's reference as H_REFERENCED asks.
@@ -262,6 +274,12 @@ impl NativeRing {
   #[napi(catch_unwind, ts_return_type = "() => void")]
   pub fn look<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
     bare(env, c"look", bare_look, &self.shared)
+  }
+
+  /// The function behind `readLarger`: its results are words in the header.
+  #[napi(catch_unwind, ts_return_type = "(bytes: Uint8Array) => void")]
+  pub fn fill<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    bare(env, c"fill", bare_fill, &self.shared)
   }
 
   /// More regions of a class; `null` at the memory limit, or when there is no memory.
@@ -508,6 +526,21 @@ unsafe extern "C" fn bare_look(
 ) -> sys::napi_value {
   if let Some(shared) = shared_of(env, info) {
     guarded(env, shared, || shared.look());
+  }
+  null_mut()
+}
+
+unsafe extern "C" fn bare_fill(
+  env: sys::napi_env,
+  info: sys::napi_callback_info,
+) -> sys::napi_value {
+  let (mut count, mut bytes) = (1, null_mut());
+  // SAFETY: I6: `env` and `info` are of the running call; what was not given is undefined.
+  unsafe {
+    sys::napi_get_cb_info(env, info, &mut count, &mut bytes, null_mut(), null_mut());
+  }
+  if let Some(shared) = shared_of(env, info) {
+    guarded(env, shared, || shared.fill(env, bytes));
   }
   null_mut()
 }

@@ -3,8 +3,9 @@
 // Pair: crates/ringcore/src/fs/cached.rs
 //
 //   openat2(RESOLVE_CACHED) ── statx ── preadv2(RWF_NOWAIT) ── close     it is whole
-//        │ not cached    │          └ larger, or not cached: closed, the ring does it
-//        └ the ring      └ a FIFO, a device: it stays open, the ring reads it
+//        │ not cached    │          └ not cached: closed, the ring does it
+//        └ the ring      ├ larger: it stays open, see larger.ts
+//                        └ a FIFO, a device: it stays open, the ring reads it
 //
 // It is done in the caller's call, as long as the event loop's budget lasts (I8).
 
@@ -21,13 +22,15 @@ export const ABSENT: number = -ENOENT;
 export const UNKNOWN: number = -EAGAIN;
 /** It is open at its start: see `opened`. */
 export const OPEN = -0x10000;
+/** It is a regular file that is larger, and open: see larger.ts. Its size is in H_CACHED. */
+export const LARGER = -0x30000;
 /** Nobody has looked: this iteration of the event loop has no budget any more. */
 export const SPENT = -0x20000;
 
 // PAIR: readCached
 /**
  * A look at a file: how many bytes it has, which are in `border.cached` until the next look; or
- * ABSENT, UNKNOWN, OPEN, SPENT.
+ * ABSENT, UNKNOWN, LARGER, OPEN, SPENT.
  */
 export function readCached(runtime: Runtime, path: string | Uint8Array): number {
   const { executor } = runtime;
@@ -37,10 +40,14 @@ export function readCached(runtime: Runtime, path: string | Uint8Array): number 
   const { border } = ring;
   const res = border.look(inputPath(ring as unknown as Ring, path, 'open'));
   executor.charge(1);
-  return res === UNKNOWN && border.words[H_CACHED_FD] !== 0 ? OPEN : res;
+  if (border.words[H_CACHED_FD] === 0) return res;
+  return res === UNKNOWN ? OPEN : LARGER;
 }
 
-/** Gives the descriptor that the last look has left open to who keeps it from now on. */
+/**
+ * Gives the descriptor that the last look has left open to who keeps it from now on. Where nobody
+ * does, the next look closes it.
+ */
 export function opened(ring: Ring, keep: (fd: number) => void): void {
   const { words } = ring;
   keep((words[H_CACHED_FD] as number) - 1);

@@ -136,8 +136,8 @@ export abstract class Composite<T> extends Op<T> {
 
   /** A descriptor is its own from here on. */
   protected own(fd: number, ring: Ring): void {
-    this.fd = fd;
     this.place = ring.border.keep(fd);
+    this.fd = fd;
   }
 
   /** The descriptor is somebody else's from here on. */

@@ -1,7 +1,6 @@
 // PAIR: only-typescript guess.ts -- in Rust a file is read into a Vec that grows
 //
-// What whole files are like, by the last ones: how much is asked for first, and whether a look at
-// the kernel's caches is worth its while.
+// What whole files are like, by the last ones: how much the ring is asked for first.
 
 import type { Runtime } from '../runtime.ts';
 import { decode } from '../statx.ts';
@@ -28,14 +27,14 @@ export const guess: { first: number; small: number } = { first: SMALL, small: 0 
 
 /** A file had so many bytes. */
 export function had(bytes: number): void {
-  if (bytes > SMALL) guess.small = 0;
-  else if (++guess.small >= SMALL_ONES) guess.first = SMALL;
+  if (bytes > SMALL) {
+    guess.small = 0;
+    guess.first = LARGE;
+  } else if (++guess.small >= SMALL_ONES) guess.first = SMALL;
 }
 
-/** A look at a file, where it is worth its while: the last one was small. */
+/** A look at a file, before the ring does anything. */
 export function lookAt(runtime: Runtime, path: string | Uint8Array): number {
-  const { small, first } = guess;
-  if (first !== SMALL && small === 0) return UNKNOWN;
   try {
     const res = readCached(runtime, path);
     if (res >= 0) had(res);

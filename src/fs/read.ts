@@ -20,10 +20,12 @@ import {
   NO_REGION,
   STATX_BYTES,
 } from '../sqe.ts';
-import { OPEN, opened, ownBytes, SPENT, UNKNOWN } from './cached.ts';
+import { LARGER, OPEN, opened, ownBytes, SPENT, UNKNOWN } from './cached.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
 import { guess, had, LARGE, LARGEST, lookAt, sizeIn, tooLarge } from './guess.ts';
+import { FILL_BYTES, type Filled, readLarger, wholeOf } from './larger.ts';
 import { inputPath, pathText } from './path.ts';
+import { Pieces } from './pieces.ts';
 import { Train } from './train.ts';
 
 /** Proves the end of what seems to be whole. */
@@ -69,12 +71,8 @@ export class ReadFile extends Composite<Buffer> {
   private seen = false;
   /** Alone on the ring it is one submission first. */
   private train: Train | null = null;
-  /** Whole pieces that came before `target`. */
-  private pieces: Buffer[] | null = null;
-  /** What is being filled, and how many bytes of it are. */
-  private target: Buffer = NOTHING;
-  private filled = 0;
-  private total = 0;
+  /** What has come of it. */
+  private readonly came = new Pieces();
 
   /** A checked path; or null, and `source` is the descriptor, read from its position. */
   constructor(
@@ -108,26 +106,49 @@ export class ReadFile extends Composite<Buffer> {
       const runtime = this.runtime ?? existing();
       if (runtime !== null && !runtime.ended) {
         this.runtime = runtime;
-        this.looked(lookAt(runtime, name));
+        try {
+          this.looked(lookAt(runtime, name));
+        } catch (error) {
+          this.refuse(error); // No memory.
+        }
       }
     }
     if (!this.settled) super.begin();
   }
 
-  /** What a look at its file has come to. */
-  looked(res: number): void {
+  /** What a look at its file has come to; of a larger one, what is there of it. */
+  looked(res: number, filled: Filled | null = null): void {
     this.seen = true;
     if (res === UNKNOWN || res === SPENT) return;
     const ring = (this.runtime as Runtime).executor.reactor.ring as unknown as Ring;
     if (res >= 0) {
       this.lifecycle = Lifecycle.Completed;
       this.settle(ownBytes(ring.border, res));
+    } else if (res === LARGER) {
+      this.larger(filled ?? readLarger(this.runtime as Runtime), ring);
     } else if (res === OPEN) {
       opened(ring, (fd) => this.own(fd, ring));
       this.stage = FIRST;
     } else {
       this.complete(res, 0, false, ring as unknown as Ring<Started>);
     }
+  }
+
+  /** A file that a look has opened, and what has come of it. */
+  private larger(filled: Filled, ring: Ring): void {
+    const { bytes, count, ended } = filled;
+    if (ended) {
+      had(count);
+      this.lifecycle = Lifecycle.Completed;
+      this.settle(wholeOf(filled));
+      return;
+    }
+    opened(ring, (fd) => this.own(fd, ring));
+    this.came.start(bytes, count);
+    // More than one call brings is read on this thread; what is not cached, or has grown, is not.
+    this.plain = (this.runtime as Runtime).allowed === null;
+    this.stage = this.plain && count === FILL_BYTES ? WAITING : READING;
+    this.wanted = count === bytes.length ? PROOF_BYTES : INLINE_READ;
   }
 
   private get from(): number {
@@ -236,8 +257,8 @@ export class ReadFile extends Composite<Buffer> {
   private unload(res: number, ring: Ring): boolean {
     const train = this.train as Train;
     train.unload(ring, (bytes, view) => {
-      if (this.total === 0) this.target = Buffer.allocUnsafeSlow(bytes);
-      this.append(bytes, view);
+      if (this.came.total === 0) this.came.start(Buffer.allocUnsafeSlow(bytes), 0);
+      this.came.append(bytes, view);
     });
     if (train.whole) return this.done();
     this.goOn(res);
@@ -258,7 +279,7 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   private done(): boolean {
-    had(this.total);
+    had(this.came.total);
     return DONE;
   }
 
@@ -277,12 +298,12 @@ export class ReadFile extends Composite<Buffer> {
         return this.sized(ring);
       default:
         if (res === 0) return this.done();
-        this.append(res, ring.regions.views[this.region] as Uint8Array);
+        this.came.append(res, ring.regions.views[this.region] as Uint8Array);
         // The last one proves the end; where that is not known, more and more is asked for.
-        if (this.pieces === null && this.filled === this.target.length) this.wanted = PROOF_BYTES;
+        if (this.came.full) this.wanted = PROOF_BYTES;
         else this.wanted = Math.min(INLINE_READ, this.wanted * 4);
         // The kernel reads ahead.
-        return this.plain && this.filled < this.target.length ? this.readNow() : AGAIN;
+        return this.plain && this.came.room > 0 ? this.readNow() : AGAIN;
     }
   }
 
@@ -290,9 +311,10 @@ export class ReadFile extends Composite<Buffer> {
   private first(res: number, ring: Ring): boolean {
     if (res === 0) return this.done();
     const view = ring.regions.views[this.region] as Uint8Array;
-    if (this.total > 0) this.gather(this.total + res);
-    else this.target = Buffer.allocUnsafeSlow(res); // Of most files all of them.
-    this.append(res, view);
+    const { came } = this;
+    if (came.total > 0) came.gather(came.total + res);
+    else came.start(Buffer.allocUnsafeSlow(res), 0); // Of most files all of them.
+    came.append(res, view);
     this.goOn(res);
     return AGAIN;
   }
@@ -302,7 +324,7 @@ export class ReadFile extends Composite<Buffer> {
     const size = sizeIn(ring.regions.views[this.region] as Uint8Array);
     // What a path says may be of another file: whether it is too large is seen as it comes.
     if (size > LARGEST && this.slot < 0) throw tooLarge(size);
-    if (size > this.total && size <= LARGEST) this.gather(size);
+    if (size > this.came.total && size <= LARGEST) this.came.gather(size);
     this.stage = READING;
     this.wanted = INLINE_READ;
     return AGAIN;
@@ -315,14 +337,14 @@ export class ReadFile extends Composite<Buffer> {
     const size = sizeNow(executor, this.fd);
     if (size > LARGEST) throw tooLarge(size);
     if (size <= 0) return AGAIN;
-    this.target = Buffer.allocUnsafeSlow(size);
+    this.came.start(Buffer.allocUnsafeSlow(size), 0);
     return this.readNow();
   }
 
   /** Goes on with that, and lets the ring do what is not in memory. */
   private readNow(): boolean {
     const { executor } = this.runtime as Runtime;
-    const { fd, target } = this;
+    const { fd, came } = this;
     this.call = 'read';
     for (;;) {
       this.checkSignal();
@@ -330,65 +352,26 @@ export class ReadFile extends Composite<Buffer> {
         this.stage = WAITING;
         return AGAIN;
       }
-      const { filled } = this;
+      const { target, filled } = came;
       const proof = filled === target.length;
       const length = proof ? PROOF_BYTES : Math.min(target.length - filled, INLINE_READ);
       const bytes = proof ? PROOF : target;
       const count = readNow(executor, fd, bytes, proof ? 0 : filled, length, -1);
       if (count === 0) return this.done();
       if (count > 0 && !proof) {
-        this.filled += count;
-        this.total += count;
+        came.add(count);
         continue;
       }
       this.stage = READING;
       this.wanted = proof ? PROOF_BYTES : INLINE_READ;
-      if (count > 0) this.append(count, PROOF); // It has grown.
+      if (count > 0) came.append(count, PROOF); // It has grown.
       return AGAIN;
     }
   }
 
-  /** One buffer of `size` bytes that begins with what has come. */
-  private gather(size: number): void {
-    const whole = Buffer.allocUnsafeSlow(size);
-    let at = 0;
-    for (const piece of this.pieces ?? []) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    whole.set(this.target.subarray(0, this.filled), at);
-    this.pieces = null;
-    this.target = whole;
-    this.filled = this.total;
-  }
-
-  /** Bytes out of the region, while they are hot in the cache. */
-  private append(res: number, view: Uint8Array): void {
-    const room = this.target.length - this.filled;
-    const fits = Math.min(res, room);
-    if (fits > 0) {
-      this.target.set(fits === view.length ? view : view.subarray(0, fits), this.filled);
-      this.filled += fits;
-    }
-    this.total += res;
-    if (this.total > LARGEST) throw tooLarge(this.total);
-    if (fits === res) return;
-    // It grows while it is read, or has no size: pieces, joined at the end.
-    this.pieces ??= [];
-    this.pieces.push(this.target);
-    this.target = Buffer.allocUnsafeSlow(Math.max(res - fits, Math.min(this.total, INLINE_READ)));
-    this.target.set(view.subarray(fits, res));
-    this.filled = res - fits;
-  }
-
   protected made(): Buffer {
-    const { target, filled, pieces } = this;
-    const last = filled === target.length ? target : target.subarray(0, filled);
-    if (pieces === null) return last;
-    pieces.push(last);
-    return Buffer.concat(pieces);
+    return this.came.made();
   }
 }
 
-const NOTHING = Buffer.alloc(0);
 const PROOF = new Uint8Array(PROOF_BYTES);

@@ -5,9 +5,10 @@
 
 import { constants as C } from '../constants.ts';
 import type { Later } from '../executor.ts';
-import { ownBytes, ownText, SPENT } from '../fs/cached.ts';
+import { LARGER, ownBytes, ownText, SPENT } from '../fs/cached.ts';
 import { File } from '../fs/file.ts';
 import { lookAt } from '../fs/guess.ts';
+import { type Filled, readLarger, wholeOf } from '../fs/larger.ts';
 import { ReadFile } from '../fs/read.ts';
 import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
@@ -151,11 +152,11 @@ class Whole extends Reaction<Buffer> implements Later {
     else this.start(res);
   }
 
-  /** Starts it, after a look at the file (`lookAt`) or none. */
-  start(res: number): void {
+  /** Starts it, after a look at the file (`lookAt`) or none, and what is there of a larger one. */
+  start(res: number, filled: Filled | null = null): void {
     try {
       const file = new ReadFile(this.ring, this.path, O_RDONLY, -1);
-      file.looked(res);
+      file.looked(res, filled);
       file.react(this);
     } catch (error) {
       this.failed(error);
@@ -182,10 +183,27 @@ function readWhole(
       encoding === null ? ownBytes(border, res) : ownText(border, res, encoding),
     );
   }
+  if (res === LARGER) return wholeLarger(ring, path, encoding);
   return new Promise((resolve) => {
     const whole = new Whole(ring, path, encoding, resolve);
     if (res === SPENT) ring.executor.postpone(whole);
     else whole.start(res);
+  });
+}
+
+/** The same of a file that the last look has found larger. */
+async function wholeLarger(
+  ring: Runtime,
+  path: string,
+  encoding: BufferEncoding | null,
+): Promise<Buffer | string> {
+  const filled = readLarger(ring);
+  if (filled.ended) {
+    const bytes = wholeOf(filled);
+    return encoding === null ? bytes : bytes.toString(encoding);
+  }
+  return new Promise((resolve) => {
+    new Whole(ring, path, encoding, resolve).start(LARGER, filled);
   });
 }
 

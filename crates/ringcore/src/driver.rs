@@ -4,8 +4,10 @@
 use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::fs::cached::Cached;
+use crate::fs::larger::Filled;
 use crate::sqe::Sqe;
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 /// How long an enter may block.
@@ -91,6 +93,11 @@ pub trait Driver {
   /// A look at a small file, by system calls that wait for nothing.
   fn look(&mut self, _path: &CStr, _into: &mut [u8]) -> Cached {
     Cached::Unknown
+  }
+  // PAIR: Driver.fill
+  /// Reads what a look has found larger: see fs/larger.rs.
+  fn fill(&mut self, _fd: i32, _into: &mut [MaybeUninit<u8>]) -> Filled {
+    Filled::NOTHING
   }
   /// IORING_REGISTER_SYNC_CANCEL of everything. Its return is no barrier (I7). False: this kernel
   /// has no such call (it came with 6.0).

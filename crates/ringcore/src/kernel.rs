@@ -7,6 +7,7 @@ use crate::cqe::Cqe;
 use crate::error::{Error, Result};
 pub use crate::eventfd::{eventfd, signal_eventfd, wait_eventfd};
 use crate::fs::cached::{self, Cached};
+use crate::fs::larger::{self, Filled};
 use crate::lane::{self, Lane};
 use crate::polling::{FIRST_LOOK, LAST_LOOK};
 use crate::register;
@@ -18,6 +19,7 @@ use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring};
 use std::ffi::CStr;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{fence, Ordering};
 use std::time::Duration;
@@ -300,6 +302,11 @@ impl Driver for Kernel {
   // PAIR: Kernel.look
   fn look(&mut self, path: &CStr, into: &mut [u8]) -> Cached {
     cached::look(path, into)
+  }
+
+  // PAIR: Kernel.fill
+  fn fill(&mut self, fd: i32, into: &mut [MaybeUninit<u8>]) -> Filled {
+    larger::fill(fd, into)
   }
 
   fn cancel_all(&mut self) -> bool {

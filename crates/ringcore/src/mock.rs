@@ -7,12 +7,14 @@
 
 use crate::cqe::Cqe;
 use crate::fs::cached::Cached;
+use crate::fs::larger::Filled;
 use crate::ring::{Driver, Wait};
 use crate::sqe::*;
 pub use crate::world::World;
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 // PAIR: Random
@@ -183,6 +185,11 @@ impl Driver for Mock {
   fn look(&mut self, path: &CStr, into: &mut [u8]) -> Cached {
     assert!(!path.is_empty(), "a look at nothing");
     self.world.borrow_mut().look(into)
+  }
+
+  // PAIR: Mock.fill
+  fn fill(&mut self, fd: i32, into: &mut [MaybeUninit<u8>]) -> Filled {
+    self.world.borrow_mut().fill(fd, into)
   }
 
   fn register_group(&mut self, id: u16, _address: u64, _entries: u16) -> Result<(), i32> {

@@ -7,11 +7,13 @@
 
 use crate::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
 use crate::fs::cached::Cached;
+use crate::fs::larger::Filled;
 use crate::mock::{Faults, Random};
 use crate::ops::poll_word;
 use crate::sqe::*;
 use crate::table::Memory;
 use std::collections::{HashSet, VecDeque};
+use std::mem::MaybeUninit;
 
 // PAIR: CACHED_PATTERN
 /// What every byte of a file is that a look finds whole.
@@ -210,12 +212,27 @@ impl World {
     } else if self.random.chance(short) {
       self.next_fd += 1;
       self.open.insert(self.next_fd);
-      Cached::Open(self.next_fd)
+      if self.random.chance(50) {
+        return Cached::Open(self.next_fd);
+      }
+      let more = self.random.below(4 * into.len() as u32) as usize;
+      Cached::Larger(self.next_fd, into.len() + more)
     } else {
       let length = self.random.below(into.len() as u32) as usize;
       into[..length].fill(CACHED_PATTERN);
       Cached::Whole(length)
     }
+  }
+
+  // PAIR: World.fill
+  /// The rest of such a look: all of it, or nothing.
+  pub(crate) fn fill(&mut self, fd: i32, into: &mut [MaybeUninit<u8>]) -> Filled {
+    if self.random.chance(self.faults.late) {
+      return Filled::NOTHING;
+    }
+    into.fill(MaybeUninit::new(CACHED_PATTERN));
+    self.bad_closes += !self.open.remove(&fd) as u32;
+    Filled { count: into.len(), ended: true }
   }
 
   // PAIR: World.advance

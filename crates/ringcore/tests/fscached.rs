@@ -5,6 +5,7 @@ mod support;
 use ringcore::border::Border;
 use ringcore::cqe::*;
 use ringcore::fs::cached::Cached;
+use ringcore::fs::larger::{Filled, FILL_BYTES};
 use ringcore::kernel::{Kernel, Options};
 use ringcore::mock::{Faults, Mock};
 use ringcore::ring::Ring;
@@ -41,7 +42,35 @@ fn look(ring: &mut Ring, path: &Path, into: &mut [u8]) -> Cached {
   ring.look(&CString::new(path.as_os_str().as_bytes()).unwrap(), into)
 }
 
-const SIZES: [usize; 11] = [0, 1, 511, 512, 4095, 4096, 4097, BYTES - 1, BYTES, 20_000, 70_000];
+const SIZES: [usize; 18] = [
+  0,
+  1,
+  511,
+  512,
+  4095,
+  4096,
+  4097,
+  BYTES - 1,
+  BYTES,
+  BYTES + 1,
+  20_000,
+  65_535,
+  65_536,
+  65_537,
+  70_000,
+  FILL_BYTES - 1,
+  FILL_BYTES,
+  FILL_BYTES + 1,
+];
+
+/// What a look has found larger, read behind it: whole, or with the descriptor that stays open.
+fn fill(ring: &mut Ring, fd: i32, size: usize) -> (Vec<u8>, bool) {
+  let mut bytes = Vec::with_capacity(size);
+  let Filled { count, ended } = ring.fill_larger(fd, &mut bytes.spare_capacity_mut()[..size]);
+  // SAFETY: I1: so many were written.
+  unsafe { bytes.set_len(count) };
+  (bytes, ended)
+}
 
 /// What is left to read of what a look has opened; it is closed.
 fn rest(fd: i32) -> Vec<u8> {
@@ -53,7 +82,7 @@ fn rest(fd: i32) -> Vec<u8> {
 }
 
 #[test]
-fn small_files_of_every_size_are_whole() {
+fn files_of_every_size_are_whole() {
   let _alone = alone();
   let (rt, directory) = (runtime(), folder());
   let mut ring = ring_with(&Options::default());
@@ -66,7 +95,13 @@ fn small_files_of_every_size_are_whole() {
         assert_eq!(found, size);
         assert!(into[..size] == bytes && into[size..].iter().all(|byte| *byte == 0xee), "{size}");
       }
-      Cached::Unknown if size >= BYTES => {}
+      Cached::Larger(fd, found) if size >= BYTES => {
+        assert_eq!(found, size);
+        let (found, ended) = fill(&mut ring, fd, size);
+        assert_eq!(ended, size <= FILL_BYTES, "{size}");
+        assert!(found == bytes[..size.min(FILL_BYTES)], "{size}");
+        assert!(ended || rest(fd) == bytes[FILL_BYTES..], "{size}");
+      }
       other => panic!("{size}: {other:?}"),
     }
     rt.run(async move { assert!(fs::read(path).await.unwrap() == bytes, "{size}") });
@@ -94,6 +129,113 @@ fn what_is_no_small_file_is_read_all_the_same() {
   let mut writer = Command::new("sh").args(["-c", slowly]).arg(&fifo).spawn().unwrap();
   assert_eq!(rt.run(fs::read(fifo)), Ok(b"1\n2\n3\n".to_vec()));
   assert!(writer.wait().unwrap().success());
+}
+
+#[test]
+fn a_larger_file_that_changes_behind_the_look_is_what_it_is_by_then() {
+  let _alone = alone();
+  let directory = folder();
+  let (path, other) = (directory.0.join("file"), directory.0.join("file2"));
+  let mut ring = ring_with(&Options::default());
+  let before = descriptors();
+  let whole = pattern(100_000);
+  let cut = |length| {
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+  };
+  let more = |bytes: &[u8]| {
+    let file = std::fs::File::options().append(true).open(&path);
+    std::io::Write::write_all(&mut file.unwrap(), bytes).unwrap();
+  };
+  type Case<'a> = (&'a str, &'a dyn Fn(), Vec<u8>);
+  let cases: [Case; 7] = [
+    ("shrunk", &|| cut(65_536), whole[..65_536].to_vec()),
+    ("cut to a small one", &|| cut(5), whole[..5].to_vec()),
+    ("empty", &|| cut(0), Vec::new()),
+    ("grown", &|| more(b"more"), [&whole[..], b"more"].concat()),
+    ("grown by much", &|| more(&whole), [&whole[..], &whole].concat()),
+    ("replaced", &|| std::fs::rename(&other, &path).unwrap(), whole.clone()),
+    ("gone", &|| std::fs::remove_file(&path).unwrap(), whole.clone()),
+  ];
+  for (name, change, expected) in cases {
+    std::fs::write(&path, &whole).unwrap();
+    std::fs::write(&other, "another one").unwrap();
+    let Cached::Larger(fd, size) = look(&mut ring, &path, &mut vec![0; BYTES]) else {
+      panic!("{name}");
+    };
+    change();
+    let (mut found, ended) = fill(&mut ring, fd, size);
+    assert_eq!(ended, !name.starts_with("grown"), "{name}");
+    if !ended {
+      found.extend(rest(fd));
+    }
+    assert!(found == expected, "{name}: {}", found.len());
+    assert_eq!(descriptors(), before, "{name}");
+  }
+}
+
+#[test]
+fn what_is_not_cached_of_a_larger_file_is_read_by_the_ring() {
+  let _alone = alone();
+  let (rt, directory) = (runtime(), folder());
+  let path = directory.0.join("file");
+  let mut ring = ring_with(&Options::default());
+  let before = descriptors();
+  let whole = pattern(3 * FILL_BYTES);
+  for size in [100_000, FILL_BYTES, whole.len()] {
+    for from in [0, 64 << 10, size - 4096] {
+      let expected = whole[..size].to_vec();
+      std::fs::write(&path, &expected).unwrap();
+      let forget = || {
+        let file = std::fs::File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        let advice = libc::POSIX_FADV_DONTNEED;
+        // SAFETY: I1: no memory is named.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), from as i64, 0, advice) };
+      };
+      forget();
+      let Cached::Larger(fd, found) = look(&mut ring, &path, &mut vec![0; BYTES]) else {
+        panic!("{size}");
+      };
+      let (mut bytes, ended) = fill(&mut ring, fd, found);
+      if !ended {
+        bytes.extend(rest(fd));
+      }
+      assert!(bytes == expected, "{size} from {from}");
+      forget();
+      let path = path.clone();
+      rt.run(async move { assert!(fs::read(path).await.unwrap() == expected) });
+      rt.run(async move {
+        while descriptors() > before {
+          turns(1).await;
+        }
+      });
+    }
+  }
+}
+
+#[test]
+fn a_larger_file_that_finds_no_memory_is_closed_by_the_next_look() {
+  let _alone = alone();
+  let directory = folder();
+  let path = directory.0.join("file");
+  std::fs::write(&path, pattern(100_000)).unwrap();
+  let mut border = border();
+  let name = CString::new(path.as_os_str().as_bytes()).unwrap();
+  write_input(&mut border, name.as_bytes_with_nul());
+  let len = name.as_bytes_with_nul().len() as u32;
+  let before = descriptors();
+  let mut last = -1;
+  for _ in 0..3 {
+    let (size, fd) = look_through(&mut border, 0, len);
+    assert!(size == 100_000 && fd >= 0);
+    assert_eq!(descriptors(), before + 1);
+    last = fd;
+  }
+  let open = || std::fs::read_link(format!("/proc/self/fd/{last}")).is_ok();
+  assert!(open());
+  assert!(border.close(BOUND));
+  border.abandon_completions();
+  assert!(!open());
 }
 
 #[test]
@@ -205,6 +347,14 @@ fn on_a_kernel_that_makes_faults_every_file_ends_once_and_nothing_stays_open() {
           assert!(into[..bytes].iter().all(|byte| *byte == CACHED_PATTERN));
           assert!(into[bytes..].iter().all(|byte| *byte == 0));
           whole += 1;
+        }
+        Cached::Larger(fd, size) => {
+          let (bytes, ended) = fill(&mut ring, fd, size);
+          assert!(bytes.iter().all(|byte| *byte == CACHED_PATTERN));
+          assert_eq!(bytes.len(), if ended { size } else { 0 });
+          if !ended {
+            ring.close_fd(fd);
+          }
         }
         Cached::Open(fd) => ring.close_fd(fd),
         Cached::Absent | Cached::Unknown => {}

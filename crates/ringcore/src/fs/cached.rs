@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! openat2(RESOLVE_CACHED) ── statx ── preadv2(RWF_NOWAIT) ── close     it is whole
-//!      │ not cached    │          └ larger, or not cached: closed, the ring does it
-//!      └ the ring      └ a FIFO, a device: it stays open, the ring reads it
+//!      │ not cached    │          └ not cached: closed, the ring does it
+//!      └ the ring      ├ larger: it stays open, see larger.rs
+//!                      └ a FIFO, a device: it stays open, the ring reads it
 //! ```
 //! That is what the ring's own open and read do at first, on this thread too. Four system calls are
 //! cheaper than four entries, slots and completions, and with the size known no second read has to
@@ -15,6 +16,7 @@
 use crate::border::Border;
 use crate::cqe::*;
 use crate::executor::current;
+use crate::fs::larger::read_larger;
 use crate::ring::{close_now, Ring};
 use crate::sqe::{IORING_OP_CLOSE, IORING_OP_OPENAT, IORING_OP_READ};
 use std::cell::RefCell;
@@ -29,6 +31,8 @@ use std::path::Path;
 pub enum Cached {
   /// The whole file: so many bytes.
   Whole(usize),
+  /// A regular file of so many bytes, more than there was room for: open, at its start.
+  Larger(i32, usize),
   /// It is open, at its start: the rest is the ring's work.
   Open(i32),
   /// There is no such file.
@@ -47,6 +51,9 @@ struct OpenHow {
 
 const RESOLVE_CACHED: u64 = 0x20;
 
+/// More bytes are no result in JavaScript: the ring's way says so.
+const LARGEST: usize = i32::MAX as usize;
+
 /// The system calls. A file that fills `into` is not known to be whole.
 pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
   // As io_uring opens at first: what has to be waited for says so, and a FIFO has no writer yet.
@@ -59,32 +66,31 @@ pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
     let absent = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
     return if absent { Cached::Absent } else { Cached::Unknown };
   }
-  match repeatable_size(fd) {
-    Some(size) => {
-      let whole = size < into.len() && read_now(fd, into) == size as isize;
-      close_now(fd);
-      if whole {
-        Cached::Whole(size)
-      } else {
-        Cached::Unknown
-      }
+  let size = match known(fd) {
+    Some((libc::S_IFREG, size)) => usize::try_from(size).unwrap_or(usize::MAX),
+    Some((libc::S_IFDIR, _)) => usize::MAX,
+    _ => {
+      ours(fd);
+      return Cached::Open(fd);
     }
-    None => {
-      // SAFETY: I3: the descriptor was made just now. O_NONBLOCK was our wish only.
-      unsafe { libc::fcntl(fd, libc::F_SETFL, 0) };
-      Cached::Open(fd)
-    }
+  };
+  if (into.len()..=LARGEST).contains(&size) {
+    return Cached::Larger(fd, size);
+  }
+  // It may be opened once more: a slot of the ring's table goes with the ring.
+  let whole = size < into.len() && read_now(fd, into) == size as isize;
+  close_now(fd);
+  if whole {
+    Cached::Whole(size)
+  } else {
+    Cached::Unknown
   }
 }
 
-/// The size of a regular file or directory, which may be opened twice: a slot of the ring's table
-/// goes with the ring, a descriptor may be lost when its thread is terminated (I3).
-fn repeatable_size(fd: i32) -> Option<usize> {
-  match known(fd)? {
-    (libc::S_IFREG, size) => Some(usize::try_from(size).unwrap_or(usize::MAX)),
-    (libc::S_IFDIR, _) => Some(usize::MAX),
-    _ => None,
-  }
+/// What stays open is as everybody opens it: O_NONBLOCK was a wish of the look only.
+pub(crate) fn ours(fd: i32) {
+  // SAFETY: I3: the look's own descriptor; no memory is named.
+  unsafe { libc::fcntl(fd, libc::F_SETFL, 0) };
 }
 
 /// The kind (`S_IFMT`) and the size of what is open, as far as this machine knows: no server is
@@ -132,6 +138,7 @@ impl Ring {
 impl Border {
   /// `readCached` of TypeScript: arguments and results are words, the path is among the inputs.
   pub fn look(&mut self) {
+    self.close_looked();
     let (from, len) = (self.get(H_CACHED), self.get(H_CACHED_PATH));
     let found = match from.checked_add(len) {
       Some(end) if end <= INPUTS_BYTES => self.look_at(from as usize, len as usize),
@@ -139,6 +146,7 @@ impl Border {
     };
     let (res, fd) = match found {
       Cached::Whole(bytes) => (bytes as i32, -1),
+      Cached::Larger(fd, size) => (size as i32, fd),
       Cached::Open(fd) => (-libc::EAGAIN, fd),
       Cached::Absent => (-libc::ENOENT, -1),
       Cached::Unknown => (-libc::EAGAIN, -1),
@@ -147,6 +155,19 @@ impl Border {
     self.set(H_CACHED_FD, (fd + 1) as u32);
     self.set(H_LOOKS, self.ring.stats.looks);
     self.tick();
+  }
+
+  /// I3: what the last look has opened and nobody took, since JavaScript threw in between.
+  fn close_looked(&mut self) {
+    let looked = self.get(H_CACHED_FD);
+    if looked != 0 {
+      self.set(H_CACHED_FD, 0);
+      let kept = BORDER_KEPT / 4..BORDER_KEPT / 4 + MAX_KEPT;
+      let fd = looked.wrapping_sub(1) as i32;
+      if fd != self.protected && !kept.into_iter().any(|index| self.word(index) == looked) {
+        close_now(fd);
+      }
+    }
   }
 
   fn look_at(&mut self, from: usize, len: usize) -> Cached {
@@ -188,8 +209,10 @@ pub(crate) fn read_cached(path: &Path) -> Found {
   };
   ROOM.with_borrow_mut(|room| {
     room.resize(CACHED_BYTES as usize, 0);
-    match executor.reactor.borrow_mut().ring.look(&path, room) {
+    let ring = &mut executor.reactor.borrow_mut().ring;
+    match ring.look(&path, room) {
       Cached::Whole(bytes) => Found::Whole(room[..bytes].to_vec()),
+      Cached::Larger(fd, size) => read_larger(ring, fd, size),
       // SAFETY: I3: the descriptor was made just now, nobody else knows it.
       Cached::Open(fd) => Found::Open(unsafe { OwnedFd::from_raw_fd(fd) }),
       Cached::Absent | Cached::Unknown => Found::Nothing,

@@ -14,6 +14,7 @@ pub mod chunks;
 pub mod file;
 pub mod functions;
 pub(crate) mod handle;
+pub mod larger;
 pub mod lines;
 pub mod options;
 
