@@ -148,5 +148,8 @@ export declare function probe(): NativeProbe
  */
 export declare function readNow(fd: number, bytes: Uint8Array, from: number, length: number, position: number): number
 
-/** The size of a regular file that is read through the page cache; -1: it is none. */
+/**
+ * Bytes behind the cursor of a regular file that is read through the page cache; -1: it is none,
+ * or has 2 GiB, which no result has.
+ */
 export declare function sizeNow(fd: number): number

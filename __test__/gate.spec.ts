@@ -20,10 +20,12 @@ const opening = (rt: Runtime, path: string) => new ReadFile(rt, path, 0, -1);
 /** So many are open at once. */
 const MOST = 256;
 
-function crowd(rt: Runtime, root: string): ReadFile[] {
+async function crowd(rt: Runtime, root: string): Promise<ReadFile[]> {
   execFileSync('mkfifo', [join(root, 'fifo')]);
   const reads = Array.from({ length: MOST }, () => opening(rt, join(root, 'fifo')));
   for (const read of reads) read.begin();
+  // Some wait for the next iteration of the event loop.
+  await until(() => !rt.executor.reactor.gate.roomy);
   return reads;
 }
 
@@ -52,7 +54,7 @@ test.serial('what waits in line goes in when another one has ended', async (t) =
   const rt = await runtime(t);
   const root = folder(t);
   writeFileSync(join(root, 'file'), 'content');
-  const reads = crowd(rt, root);
+  const reads = await crowd(rt, root);
   const waiting = opening(rt, join(root, 'file'));
   let value: Buffer | null = null;
   const ended = waiting.then((bytes) => {
@@ -72,7 +74,7 @@ test.serial('what waits in line goes in when another one has ended', async (t) =
 test.serial('a signal ends what waits in line at once, and its place is passed over', async (t) => {
   const rt = await runtime(t);
   const root = folder(t);
-  const reads = crowd(rt, root);
+  const reads = await crowd(rt, root);
   const abort = new AbortController();
   const path = join(root, 'new');
   const data = Buffer.from('x');
@@ -91,7 +93,7 @@ test.serial('what is abandoned in line never opens anything', async (t) => {
   const rt = await runtime(t);
   const root = folder(t);
   writeFileSync(join(root, 'file'), 'content');
-  const reads = crowd(rt, root);
+  const reads = await crowd(rt, root);
   const path = join(root, 'new');
   await rt.run(function* () {
     const write = new WriteFile(rt, path, 0o101, 0o600, -1, Buffer.from('x'), false);
@@ -121,7 +123,7 @@ test.serial('failures give their places back', async (t) => {
 test.serial('a runtime that closes ends everybody in line', async (t) => {
   const rt = await runtime(t);
   const root = folder(t);
-  const reads = crowd(rt, root);
+  const reads = await crowd(rt, root);
   const waiting = Array.from({ length: many(20_000) }, () => opening(rt, join(root, 'file')));
   const ends = [...reads, ...waiting].map((read) => failure(read));
   await rt.close();

@@ -21,7 +21,7 @@ export interface Refused {
 export interface PageCache {
   /** How many bytes; below 0: nothing has happened. */
   readNow(fd: number, bytes: Uint8Array, from: number, length: number, position: number): number;
-  /** The size of a regular file that it may read, or -1. */
+  /** Bytes behind the cursor of a regular file of less than 2 GiB that it may read, or -1. */
   sizeNow(fd: number): number;
 }
 

@@ -37,7 +37,7 @@ export function readNow(
   return count < 0 ? -1 : count;
 }
 
-/** The size of a regular file that `readNow` may read; -1: it is no such file. */
+/** Bytes behind the cursor of a regular file that `readNow` may read; -1: it is no such file. */
 export function sizeNow(executor: Executor, fd: number): number {
   return executor.reactor.ring.driver.now?.sizeNow(fd) ?? -1;
 }

@@ -42,10 +42,17 @@ pub fn read_now(
   fill(fd, base.wrapping_add(from), length, position as i64)
 }
 
-/// The size of a regular file that is read through the page cache; -1: it is none.
+/// Bytes behind the cursor of a regular file that is read through the page cache; -1: it is none,
+/// or has 2 GiB, which no result has.
 #[napi(catch_unwind)]
 pub fn size_now(fd: i32) -> f64 {
-  size_of_cached(fd) as f64
+  let size = size_of_cached(fd);
+  if !(0..=i64::from(i32::MAX)).contains(&size) {
+    return -1.0;
+  }
+  // SAFETY: I1: no memory is named.
+  let cursor = unsafe { libc::lseek(fd, 0, libc::SEEK_CUR) };
+  (size - cursor).max(0) as f64
 }
 
 /// What is open (`S_IFMT` of its mode), without a question to a server; -1: that is not known.

@@ -11,7 +11,7 @@ import { readCached, UNKNOWN } from './cached.ts';
  * comes: 64 reads of 68 KiB are five enters. So it is small as long as files are; one of 64 KiB
  * still ends in a short read of the large one.
  */
-const SMALL = 16 << 10;
+export const SMALL: number = 16 << 10;
 export const LARGE: number = 68 << 10;
 /** Small files in a row after which the first read is small again. */
 const SMALL_ONES = 64;

@@ -3,9 +3,15 @@
 // The bytes of a file as they come: one buffer of its size, where that is known; else several,
 // joined at the end.
 
+import type { Executor } from '../executor.ts';
+import { readNow } from '../now.ts';
 import { INLINE_READ } from '../sqe.ts';
 import { LARGEST, tooLarge } from './guess.ts';
 
+/** Proves the end of what seems to be whole. */
+export const PROOF_BYTES: number = 4 << 10;
+
+const PROOF = new Uint8Array(PROOF_BYTES);
 const NOTHING = Buffer.alloc(0);
 
 /** What has come of a file. */
@@ -13,8 +19,8 @@ export class Pieces {
   /** Whole pieces that came before `target`. */
   private pieces: Buffer[] | null = null;
   /** What is being filled, and how many bytes of it are. */
-  target: Buffer = NOTHING;
-  filled = 0;
+  private target: Buffer = NOTHING;
+  private filled = 0;
   total = 0;
 
   /** The first buffer, and how many of its bytes are there already. */
@@ -34,10 +40,20 @@ export class Pieces {
     return this.pieces === null && this.room === 0;
   }
 
-  /** So many were read into `target`. */
-  add(count: number): void {
-    this.filled += count;
-    this.total += count;
+  /** Reads some on this thread (now.ts), or what is behind all that was expected. */
+  readNow(executor: Executor, fd: number): number {
+    const { target, filled, room } = this;
+    if (room === 0) {
+      const more = readNow(executor, fd, PROOF, 0, PROOF_BYTES, -1);
+      if (more > 0) this.append(more, PROOF);
+      return more;
+    }
+    const count = readNow(executor, fd, target, filled, Math.min(room, INLINE_READ), -1);
+    if (count > 0) {
+      this.filled += count;
+      this.total += count;
+    }
+    return count;
   }
 
   /** One buffer of `size` bytes that begins with what has come. */

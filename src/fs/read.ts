@@ -4,7 +4,8 @@
 // end (/proc/self/maps comes in pieces), a size may be a lie (/proc says 0) or grow meanwhile.
 
 import { fdOf } from '../direct.ts';
-import { readNow, sizeNow } from '../now.ts';
+import type { Executor } from '../executor.ts';
+import { sizeNow } from '../now.ts';
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Started } from '../reactor.ts';
@@ -22,14 +23,11 @@ import {
 } from '../sqe.ts';
 import { LARGER, OPEN, opened, ownBytes, SPENT, UNKNOWN } from './cached.ts';
 import { AGAIN, Composite, DONE } from './composite.ts';
-import { guess, had, LARGE, LARGEST, lookAt, sizeIn, tooLarge } from './guess.ts';
+import { guess, had, LARGE, LARGEST, lookAt, SMALL, sizeIn, tooLarge } from './guess.ts';
 import { FILL_BYTES, type Filled, readLarger, wholeOf } from './larger.ts';
 import { inputPath, pathText } from './path.ts';
-import { Pieces } from './pieces.ts';
+import { Pieces, PROOF_BYTES } from './pieces.ts';
 import { Train } from './train.ts';
-
-/** Proves the end of what seems to be whole. */
-const PROOF_BYTES = 4 << 10;
 
 const { O_RDONLY } = process.getBuiltinModule('node:fs').constants;
 
@@ -99,21 +97,53 @@ export class ReadFile extends Composite<Buffer> {
   }
 
   override begin(): void {
-    const { name, lifecycle, signal } = this;
     // A signal may end what is still to come: nothing would be left of it.
-    const fresh = lifecycle === Lifecycle.Fresh && name !== null && signal === null;
+    const fresh = this.lifecycle === Lifecycle.Fresh && this.signal === null && !this.queued;
     if (fresh && !this.seen && this.flags === O_RDONLY) {
       const runtime = this.runtime ?? existing();
       if (runtime !== null && !runtime.ended) {
         this.runtime = runtime;
         try {
-          this.looked(lookAt(runtime, name));
+          this.atOnce(runtime);
         } catch (error) {
           this.refuse(error); // No memory.
         }
       }
     }
     if (!this.settled) super.begin();
+  }
+
+  /** What this thread can do of it without waiting, in this iteration or a later one. */
+  private atOnce(runtime: Runtime): void {
+    const { name } = this;
+    const { executor } = runtime;
+    if (name === null && runtime.allowed !== null) return;
+    const open = executor.affords ? OPEN : SPENT;
+    const res = name === null ? open : lookAt(runtime, name);
+    if (res === SPENT) {
+      this.postpone(executor);
+      return;
+    }
+    if (name !== null) {
+      this.looked(res);
+      return;
+    }
+    this.seen = true;
+    this.plain = true;
+    if (this.sizedNow(SMALL) === AGAIN) return;
+    this.lifecycle = Lifecycle.Completed;
+    this.settle(this.made());
+    this.owner?.ended(this);
+  }
+
+  private postpone(executor: Executor): void {
+    this.queued = true;
+    executor.postpone({
+      begin: () => {
+        this.queued = false;
+        if (!this.settled) this.begin();
+      },
+    });
   }
 
   /** What a look at its file has come to; of a larger one, what is there of it. */
@@ -289,7 +319,7 @@ export class ReadFile extends Composite<Buffer> {
         return this.unload(res, ring);
       case OPENING:
         this.stage = FIRST;
-        return this.plain ? this.sizedNow() : AGAIN;
+        return this.plain ? this.sizedNow(1) : AGAIN;
       case WAITING:
         return this.readNow();
       case FIRST:
@@ -330,13 +360,12 @@ export class ReadFile extends Composite<Buffer> {
     return AGAIN;
   }
 
-  /** A file that is opened here, of a known size: what is in memory is read on this thread. */
-  private sizedNow(): boolean {
+  /** What is left of an open file of a known size: what is in memory is read on this thread. */
+  private sizedNow(least: number): boolean {
     const { executor } = this.runtime as Runtime;
     this.checkSignal();
-    const size = sizeNow(executor, this.fd);
-    if (size > LARGEST) throw tooLarge(size);
-    if (size <= 0) return AGAIN;
+    const size = sizeNow(executor, this.from);
+    if (size < least) return AGAIN; // Or it is too large, which is seen later.
     this.came.start(Buffer.allocUnsafeSlow(size), 0);
     return this.readNow();
   }
@@ -344,7 +373,7 @@ export class ReadFile extends Composite<Buffer> {
   /** Goes on with that, and lets the ring do what is not in memory. */
   private readNow(): boolean {
     const { executor } = this.runtime as Runtime;
-    const { fd, came } = this;
+    const { from, came } = this;
     this.call = 'read';
     for (;;) {
       this.checkSignal();
@@ -352,19 +381,12 @@ export class ReadFile extends Composite<Buffer> {
         this.stage = WAITING;
         return AGAIN;
       }
-      const { target, filled } = came;
-      const proof = filled === target.length;
-      const length = proof ? PROOF_BYTES : Math.min(target.length - filled, INLINE_READ);
-      const bytes = proof ? PROOF : target;
-      const count = readNow(executor, fd, bytes, proof ? 0 : filled, length, -1);
+      const { full } = came;
+      const count = came.readNow(executor, from);
       if (count === 0) return this.done();
-      if (count > 0 && !proof) {
-        came.add(count);
-        continue;
-      }
-      this.stage = READING;
-      this.wanted = proof ? PROOF_BYTES : INLINE_READ;
-      if (count > 0) came.append(count, PROOF); // It has grown.
+      if (count > 0 && !full) continue;
+      this.stage = READING; // A part is not in memory, or it has grown.
+      this.wanted = full ? PROOF_BYTES : INLINE_READ;
       return AGAIN;
     }
   }
@@ -373,5 +395,3 @@ export class ReadFile extends Composite<Buffer> {
     return this.came.made();
   }
 }
-
-const PROOF = new Uint8Array(PROOF_BYTES);

@@ -147,9 +147,29 @@ class Whole extends Reaction<Buffer> implements Later {
 
   /** It has waited for a budget. */
   begin(): void {
-    const res = lookAt(this.ring, this.path);
-    if (res === SPENT) this.ring.executor.postpone(this);
-    else this.start(res);
+    const { ring, path } = this;
+    const res = lookAt(ring, path);
+    if (res === SPENT) {
+      ring.executor.postpone(this);
+    } else if (res >= 0) {
+      this.run(false, ownBytes(ring.executor.reactor.ring.border, res));
+    } else if (res === LARGER) {
+      this.larger();
+    } else {
+      this.start(res);
+    }
+  }
+
+  private larger(): void {
+    let filled: Filled;
+    try {
+      filled = readLarger(this.ring);
+    } catch (error) {
+      this.failed(error); // No memory.
+      return;
+    }
+    if (filled.ended) this.run(false, wholeOf(filled));
+    else this.start(LARGER, filled);
   }
 
   /** Starts it, after a look at the file (`lookAt`) or none, and what is there of a larger one. */
