@@ -29,6 +29,8 @@ const EFAULT = -14;
 const EOPNOTSUPP = -95;
 const POSIX_FADV_DONTNEED = 4;
 
+const TOO_LARGE = 'File size (2147483648) is greater than 2 GiB';
+
 /** Bytes that say where they belong. */
 function pattern(length: number, seed = 1): Buffer {
   const bytes = Buffer.alloc(length);
@@ -438,8 +440,25 @@ test.serial('no descriptor, no region and no memory is left behind', async (t) =
   await handle.close();
 });
 
+test.serial('text of a larger file is decoded, and what is too large is refused', async (t) => {
+  const bytes = pattern(100 * KIB);
+  const path = made(t, bytes);
+  for (const encoding of ['utf8', 'latin1', 'hex', 'utf16le'] as const) {
+    t.is(await readFile(path, encoding), bytes.toString(encoding));
+  }
+  truncateSync(path, 2 ** 29); // Of a string the engine makes less.
+  t.is((await failure(readFile(path, 'latin1'))).code, 'ERR_STRING_TOO_LONG');
+  truncateSync(path, 2 ** 31);
+  const { code, message } = await failure(readFile(path));
+  t.deepEqual([code, message], ['ERR_FS_FILE_TOO_LARGE', TOO_LARGE]);
+  const handle = await open(path);
+  t.is((await failure(handle.readFile())).code, 'ERR_FS_FILE_TOO_LARGE');
+  await handle.close();
+});
+
 test.serial('a worker that is terminated while it reads harms nobody', async (t) => {
   const path = made(t, pattern(3 * MIB));
+  const [middle, before] = [made(t, pattern(64 * KIB)), descriptors()];
   const module = new URL('../dist/node/fs-promises.js', import.meta.url);
   const code = `
     const { parentPort, workerData } = require('node:worker_threads');
@@ -448,11 +467,15 @@ test.serial('a worker that is terminated while it reads harms nobody', async (t)
       const room = Buffer.alloc(1 << 20);
       for (let i = 0; ; i++) {
         await Promise.all([readFile(workerData.path), handle.read(room, 0, room.length, 0)]);
+        for (let n = 0; n < 50; n++) await readFile(workerData.middle);
         if (i === 2) parentPort.postMessage('reads');
       }
     });`;
   for (let i = 0; i < many(8); i++) {
-    const worker = new Worker(code, { eval: true, workerData: { module: module.href, path } });
+    const worker = new Worker(code, {
+      eval: true,
+      workerData: { module: module.href, path, middle },
+    });
     await new Promise((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
@@ -461,4 +484,5 @@ test.serial('a worker that is terminated while it reads harms nobody', async (t)
     t.is(await worker.terminate(), 1);
   }
   t.true((await readFile(path)).equals(pattern(3 * MIB)));
+  await until(() => descriptors() <= before);
 });

@@ -30,7 +30,7 @@ import { type Options, Runtime } from '../src/index.ts';
 import { Kernel } from '../src/kernel.ts';
 import { FAULTS, Mock } from '../src/mock.ts';
 import { CACHED_PATTERN } from '../src/world.ts';
-import { failure, folder, many, settle, until } from './support.ts';
+import { descriptors, failure, folder, many, settle, until } from './support.ts';
 
 /** Bytes that say where they belong. */
 function pattern(length: number): Buffer {
@@ -194,6 +194,29 @@ test.serial('what is not cached of a larger file is read by the ring', async (t)
       await until(() => numbers(path) === 0);
     }
   }
+});
+
+test.serial('ten thousand larger files leave no descriptor and no region', async (t) => {
+  const root = folder(t);
+  const sizes = [5, CACHED_BYTES, 65_536, 200_000];
+  const paths = sizes.map((size) => join(root, String(size)));
+  for (const [i, path] of paths.entries()) writeFileSync(path, pattern(sizes[i] as number));
+  const [rt, looks] = looking(t);
+  await rt.op.nop();
+  await until(() => rt.stats().inFlight === 0);
+  const [fds, { regionBytes }] = [descriptors(), rt.stats()];
+  let next = 0;
+  const one = async () => {
+    while (next < 10_000) {
+      const i = next++ % sizes.length;
+      const { length } = await read(rt, paths[i] as string);
+      if (length !== sizes[i]) t.fail(`${length} of ${sizes[i]}`);
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, one));
+  t.true(looks.ended > 5000, `${looks.ended}`);
+  await until(() => descriptors() <= fds);
+  t.is(rt.stats().regionBytes, regionBytes);
 });
 
 test.serial('a larger file that finds no memory is closed by the next look', async (t) => {
