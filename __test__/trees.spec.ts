@@ -189,6 +189,28 @@ test.serial('what is put in the place of a folder is not followed', async (t) =>
   }
 });
 
+test.serial('what is put in the place of a tree is not removed', async (t) => {
+  const rt = await runtime(t);
+  const at = place(t);
+  const long = await endless(rt, at('endless'));
+  for (const made of ['folder', 'file', 'link']) {
+    rows(at('tree'), 60, 20);
+    const removed = rt.op.removeTree(at('tree')).then(() => 'done');
+    await until(() => readdirSync(at('tree')).length < 60);
+    const release = await occupied(rt, long, at);
+    t.true(readdirSync(at('tree')).length > 1, 'it is in the middle');
+    fs.renameSync(at('tree'), at('moved'));
+    if (made === 'folder') fs.mkdirSync(at('tree'));
+    else if (made === 'file') writeFileSync(at('tree'), 'theirs');
+    else fs.symlinkSync(at('moved'), at('tree'));
+    await release();
+    t.is(await removed, 'done');
+    t.truthy(lstatSync(at('tree')), made);
+    t.deepEqual(readdirSync(at('moved')), [], 'what it had is gone');
+    for (const name of ['tree', 'moved']) fs.rmSync(at(name), { recursive: true });
+  }
+});
+
 /** A tree of which a copy stands still: a file of each of six folders takes seconds. */
 async function held(rt: Runtime, at: At): Promise<{ names: string[]; go: () => void }> {
   rows(at('from'), 6, 5);

@@ -265,6 +265,39 @@ fn what_is_put_in_the_place_of_a_folder_is_not_followed() {
 }
 
 #[test]
+fn what_is_put_in_the_place_of_a_tree_is_not_removed() {
+  let _alone = alone();
+  let (rt, place) = (runtime(), place());
+  let long = place.endless();
+  for made in ["folder", "file", "link"] {
+    place.rows("tree", 60, 20);
+    let removed = rt.run(start(op::remove_tree(place.at("tree"))));
+    until("it has begun", || names(&place.at("tree")).len() < 60);
+    let copies = ["one", "two"].map(|name| (long.clone(), place.at(name)));
+    let copies = rt.run(async move {
+      let [one, two] = copies.map(|(from, to)| op::copy_file(from, to, 0));
+      [start(one).await, start(two).await]
+    });
+    until("both copy", || written(&place.at("one")) && written(&place.at("two")));
+    assert!(names(&place.at("tree")).len() > 1, "it is in the middle");
+    fs::rename(place.at("tree"), place.at("moved")).unwrap();
+    match made {
+      "folder" => fs::create_dir(place.at("tree")).unwrap(),
+      "file" => fs::write(place.at("tree"), "theirs").unwrap(),
+      _ => symlink(place.at("moved"), place.at("tree")).unwrap(),
+    }
+    drop(copies);
+    rt.run(removed).unwrap();
+    settle(&rt);
+    assert!(place.at("tree").symlink_metadata().is_ok(), "{made}");
+    assert!(names(&place.at("moved")).is_empty(), "what it had is gone");
+    fs::remove_dir(place.at("moved")).unwrap();
+    let theirs = place.at("tree");
+    if made == "folder" { fs::remove_dir(theirs) } else { fs::remove_file(theirs) }.unwrap();
+  }
+}
+
+#[test]
 fn a_copy_that_fails_removes_what_it_has_made_and_nothing_else() {
   let _alone = alone();
   let (rt, place) = (runtime(), place());

@@ -2,9 +2,9 @@
 //! A tree is removed: a folder only ever as a folder, anything else by unlink(2), which removes a
 //! link and never follows it. What others remove meanwhile is removed.
 
-use super::dir::{open_below, open_path, unlink, Below, Entry, Listing};
+use super::dir::{look, open_below, open_path, unlink, Below, Entry, Listing};
 use super::{Done, Folder, Open, Plan};
-use crate::plain::Result;
+use crate::plain::{stat, Result};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicBool;
@@ -82,6 +82,13 @@ impl Plan for RemoveTree {
 
   fn end(&self, _folders: &[Folder], result: Result<()>, _stop: &AtomicBool) -> Result<()> {
     result?;
+    let root = stat(self.root.get().ok_or(libc::EBADF)?)?;
+    // Another one of this name is not what was to be removed. Between this look and the call is an
+    // instant in which one that is put there, and is empty, goes: no call takes a descriptor.
+    let found = look(libc::AT_FDCWD, &self.path);
+    if found.is_ok_and(|found| (found.st_dev, found.st_ino) != (root.st_dev, root.st_ino)) {
+      return Ok(());
+    }
     match unlink(libc::AT_FDCWD, &self.path, libc::AT_REMOVEDIR) {
       Err(libc::ENOENT) => Ok(()),
       other => other,
