@@ -1,7 +1,7 @@
 // Pair: crates/ringcore/tests/sockets.rs
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
@@ -241,6 +241,41 @@ test('an abandoned send without copies keeps its memory until its notification',
     while ((await fill().catch(() => 0)) > 0);
   }
   t.is(rt.stats().stale, 0);
+});
+
+test('what was sent without copies arrives as it was although its ring was closed', async (t) => {
+  const other = await runtime(t);
+  const [client, server] = await connection(t, other, LOOPBACK);
+  const rt = await runtime(t);
+  // More than both ends have room for, and nobody reads: the rest is in the sender's queue.
+  const sends = Array.from({ length: 40 }, (_, i) =>
+    rt.op.sendZc(client, Buffer.alloc(300_000, 1 + i)).then(
+      () => 'sent',
+      (error: unknown) => (error as NodeJS.ErrnoException).code,
+    ),
+  );
+  for (let i = 0; i < 10; i++) await immediate();
+  await rt.close();
+  const ends = await Promise.all(sends);
+  t.true(ends.includes('ERR_RINGCORE_CLOSED'), `${ends}`);
+  // Another ring's memory, where that was.
+  const theirs = await runtime(t);
+  const fd = openSync('/dev/null', 'w');
+  t.teardown(() => closeSync(fd));
+  await Promise.all(sends.map(() => theirs.op.write(fd, Buffer.alloc(300_000, 0xff), -1)));
+  await other.op.shutdown(client, SHUT_WR);
+  let [last, all] = [1, 0];
+  const bytes = Buffer.alloc(1 << 20);
+  for (;;) {
+    const count = await other.op.recv(server, bytes);
+    if (count === 0) break;
+    for (const byte of bytes.subarray(0, count)) {
+      if (byte < last || byte > 40) t.fail(`${byte} behind ${last}`);
+      last = byte;
+    }
+    all += count;
+  }
+  t.true(all > 300_000, `${all} bytes`);
 });
 
 test('a connect and a send in one chain', async (t) => {

@@ -306,7 +306,8 @@ export class SocketOps extends MessageOps {
   // PAIR: sendZc
   /**
    * The same as `send`, but the network reads the ring's copy itself: resolves when it has done
-   * with it. Worth it from some 16 KiB on. ENOTSUP on unix sockets.
+   * with it, over TCP when the peer has acknowledged the bytes: where it never reads, never. Worth
+   * it from some 16 KiB on. ENOTSUP on unix sockets.
    *
    * Man: io_uring_prep_send_zc(3), send(2). Kernel: 6.0.
    */

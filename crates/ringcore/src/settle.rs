@@ -113,7 +113,7 @@ impl Ring {
     };
     if slot.zero_copy && !last {
       // The network still reads the memory: the notification ends it, with this result (I2).
-      slot.sent = cqe.res;
+      slot.sent = Some(cqe.res);
       return;
     }
     let (owner, opens, inline) = (slot.owner, slot.opens, slot.turn == turn);
@@ -125,7 +125,7 @@ impl Ring {
     let unclosed = slot.closes.filter(|fd| unrun && *fd >= 0);
     let res = match slot.ended {
       0 if unclosed.is_some() => 0,
-      0 if slot.zero_copy && cqe.flags & IORING_CQE_F_NOTIF != 0 => slot.sent,
+      0 if slot.zero_copy && cqe.flags & IORING_CQE_F_NOTIF != 0 => slot.sent.unwrap_or(cqe.res),
       0 => cqe.res,
       // A cancel by descriptor that ended some in the backlog, whatever the kernel found.
       ended if cqe.res == -libc::ENOENT => ended as i32,
@@ -268,7 +268,7 @@ impl Ring {
     }
     let mut stuck = true;
     while (self.in_flight > 0 || self.own_in_flight > 0) && self.fatal.is_none() {
-      if Instant::now() >= deadline {
+      if self.only_sent(false) || Instant::now() >= deadline {
         break;
       }
       // One pass looks at everything: for each few completions of thousands it took too long.
@@ -293,7 +293,39 @@ impl Ring {
         break;
       }
     }
-    self.in_flight == 0 && self.own_in_flight == 0
+    (self.in_flight == 0 && self.own_in_flight == 0) || self.end_sent(events)
+  }
+
+  /// Whether nothing is in flight but sends whose bytes the network has: a peer that never reads
+  /// keeps them for ever. `all`: not only from copies in regions.
+  fn only_sent(&mut self, all: bool) -> bool {
+    let keys = if self.own_in_flight == 0 { self.slots.keys() } else { return false };
+    keys.into_iter().all(|key| {
+      let slot = self.slots.get(key).expect("listed just now");
+      !slot.flying || (slot.sent.is_some() && (all || slot.copied()))
+    })
+  }
+
+  /// They end with the ring, with their results where the bytes were copied. The pages of regions
+  /// may be unmapped: the network has them until it has done with them, and they are nobody else's
+  /// before. Those of a Rust caller's memory would be: it is leaked.
+  fn end_sent(&mut self, events: &mut Vec<Event>) -> bool {
+    if self.fatal.is_some() || !self.only_sent(true) {
+      return false;
+    }
+    for key in self.slots.keys() {
+      if let Some(slot) = self.slots.get(key).filter(|slot| slot.flying) {
+        let (owner, copied, res) = (slot.owner, slot.copied(), slot.sent.unwrap_or(0));
+        let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
+        crate::buffer::leak((slot.inputs.take(), std::mem::take(&mut slot.held)));
+        self.slots.remove(key);
+        self.in_flight -= 1;
+        if copied && !abandoned {
+          events.push(Event { key, owner, res, flags: 0, opens: false, message: None });
+        }
+      }
+    }
+    true
   }
 }
 

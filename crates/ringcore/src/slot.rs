@@ -88,12 +88,20 @@ pub struct Slot {
   /// A send_zc: what the network reads is free at its notification, which follows the result.
   pub zero_copy: bool,
   /// The result of a send_zc whose notification has not come.
-  pub sent: i32,
+  pub sent: Option<i32>,
   /// Direct slots that it names, plus 1.
   pub direct: [u32; 2],
   /// The turn that handed it to the kernel, for the inline statistic.
   pub turn: u32,
   occupied: bool,
+}
+
+impl Slot {
+  /// Its bytes are a copy in a region, which nobody else sees.
+  pub(crate) fn copied(&self) -> bool {
+    let region = matches!(self.held, Held::Region(id) if id < crate::sqe::FIRST_ALLOCATED);
+    region && matches!(self.owner, Owner::Ticket(_))
+  }
 }
 
 /// A slot and its generation at one time, as user_data carries it.
@@ -153,7 +161,7 @@ impl Slots {
       shot: None,
       ended: 0,
       zero_copy: false,
-      sent: 0,
+      sent: None,
       direct: [0, 0],
       turn: 0,
       occupied: true,

@@ -297,7 +297,8 @@ pub fn recv<B: IoBuf>(fd: impl Into<Fd>, buffer: B, flags: i32) -> Op<Exchange<B
 
 // PAIR: sendZc
 /// The same as `send`, but the network card reads the buffer itself: it comes back when that is
-/// done. Worth it from some 16 KiB on. EOPNOTSUPP on unix sockets.
+/// done, over TCP when the peer has acknowledged the bytes: where it never reads, never. Worth it
+/// from some 16 KiB on. EOPNOTSUPP on unix sockets.
 ///
 /// Man: io_uring_prep_send_zc(3), send(2). Kernel: 6.0.
 pub fn send_zc<B: IoBuf>(fd: impl Into<Fd>, buffer: B, flags: i32) -> Op<Exchange<B>> {
