@@ -26,8 +26,9 @@ export async function runtime(t: ExecutionContext, options?: Options): Promise<R
   const rt = new Runtime(options);
   t.teardown(() => rt.close());
   await rt.op.nop();
-  // The 1 ms timer that proves wake-ups is an operation as well: counts begin after it.
-  await until(() => rt.stats().inFlight === 0);
+  // The 1 ms timer that proves wake-ups is an operation as well, and may be tried again: counts
+  // begin after it.
+  await until(() => rt.wake !== 'unproved' && rt.stats().inFlight === 0);
   return rt;
 }
 
