@@ -23,6 +23,8 @@ export declare class NativeRing {
   look(): () => void
   /** The function behind `readLarger`: its results are words in the header. */
   fill(): (bytes: Uint8Array) => void
+  /** The function behind `statCached`, in the same way. */
+  stat(): () => void
   /** More regions of a class; `null` at the memory limit, or when there is no memory. */
   grow(sizeClass: number): NativeGrowth | null
   /** A group of provided buffers; 0 at the memory limit, or a negative errno. */
@@ -61,6 +63,9 @@ export declare function explainRefusal(errno: number, ioUringDisabled?: number |
 
 /** What is open (`S_IFMT` of its mode), without a question to a server; -1: that is not known. */
 export declare function kindNow(fd: number): number
+
+/** Whether it is a regular file on a file system of this machine. */
+export declare function localNow(fd: number): boolean
 
 /** Memory of `buffer.alloc`. Without `memory`: this runtime forbids external ArrayBuffers. */
 export interface NativeAllocation {

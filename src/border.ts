@@ -179,6 +179,29 @@ export class Border {
   }
 
   /**
+   * A look at the metadata of such a path, or (`link`) of the symbolic link there. 0: it begins at
+   * `BORDER_CACHED`; or a negative errno.
+   */
+  stat(from: number, link: boolean): number {
+    this.inputsUsed = from;
+    return this.asked(from, this.inputBytes, link);
+  }
+
+  /** The same of a descriptor. */
+  fstat(fd: number): number {
+    return this.asked(fd, 0, false);
+  }
+
+  private asked(at: number, bytes: number, link: boolean): number {
+    const { words } = this;
+    words[C.H_STAT] = at;
+    words[C.H_STAT_PATH] = bytes;
+    words[C.H_STAT_LINK] = link ? 1 : 0;
+    this.driver.stat();
+    return words[C.H_STAT] as number;
+  }
+
+  /**
    * A descriptor waits in a stream: if this thread ends first, teardown closes it (I3). Its place,
    * or -1 when there is no more room.
    */

@@ -86,6 +86,15 @@ export const H_CACHED_PATH = 23;
 export const H_CACHED_FD = 25;
 /** Header word: looks that found something, or that there is nothing. */
 export const H_LOOKS = 26;
+/**
+ * Header word of `statCached`: where in the inputs area the path is, or a descriptor; afterwards 0,
+ * or a negative errno. What it has found lies where `readCached` reads to.
+ */
+export const H_STAT = 27;
+/** Header word of `statCached`: bytes of the path, its NUL among them; 0: it is a descriptor. */
+export const H_STAT_PATH = 28;
+/** Header word of `statCached`: 1 when it is about a symbolic link itself. */
+export const H_STAT_LINK = 29;
 /** Mode bit: enter the kernel and reap. Without it descriptors are only taken in. */
 export const TURN_ENTER = 1;
 /** Mode bit: park at the end if nothing is left to do. */

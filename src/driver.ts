@@ -23,6 +23,8 @@ export interface PageCache {
   readNow(fd: number, bytes: Uint8Array, from: number, length: number, position: number): number;
   /** Bytes behind the cursor of a regular file of less than 2 GiB that it may read, or -1. */
   sizeNow(fd: number): number;
+  /** Whether it is a regular file on a file system of this machine. */
+  localNow(fd: number): boolean;
 }
 
 // PAIR: Driver
@@ -51,6 +53,9 @@ export interface Driver extends Memory {
   // PAIR: Driver.fill
   /** Reads what a look has found larger: see fs/larger.ts. */
   fill(bytes: Uint8Array): void;
+  // PAIR: Driver.stat
+  /** A look at a file's metadata, in the same way: see fs/stat.ts. */
+  stat(): void;
   // PAIR: only-typescript Driver.keepAlive -- only an event loop asks whether anybody still waits
   /** Makes the process's reference what H_REFERENCED says. */
   keepAlive(): void;

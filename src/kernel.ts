@@ -38,6 +38,7 @@ export class Kernel implements Driver {
   private readonly reference: () => void;
   private readonly cached: () => void;
   private readonly larger: (bytes: Uint8Array) => void;
+  private readonly known: () => void;
 
   private constructor(ring: import('../index.d.ts').NativeRing) {
     const info = ring.info();
@@ -52,6 +53,7 @@ export class Kernel implements Driver {
     this.reference = ring.keepAlive();
     this.cached = ring.look();
     this.larger = ring.fill();
+    this.known = ring.stat();
   }
 
   // PAIR: Kernel.open
@@ -113,6 +115,11 @@ export class Kernel implements Driver {
   // PAIR: Kernel.fill
   fill(bytes: Uint8Array): void {
     this.larger(bytes);
+  }
+
+  // PAIR: Kernel.stat
+  stat(): void {
+    this.known();
   }
 
   keepAlive(): void {

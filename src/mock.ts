@@ -88,14 +88,7 @@ export const FAULTS: Faults = {
   lostWake: 0,
 };
 /** A kernel that makes no mistake and completes inline. */
-export const NO_FAULTS: Faults = {
-  enter: 0,
-  late: 0,
-  error: 0,
-  short: 0,
-  crowded: 0,
-  lostWake: 0,
-};
+export const NO_FAULTS: Faults = { ...FAULTS, enter: 0, late: 0, error: 0, short: 0, crowded: 0 };
 
 /** What a read of this file at this offset gives, and a write to it must bring. */
 export function patternOf(fd: number, offset: number): number {
@@ -169,6 +162,11 @@ export class Mock implements Driver {
   // PAIR: Mock.fill
   fill(bytes: Uint8Array): void {
     this.world.fill(this.words, bytes);
+  }
+
+  // PAIR: Mock.stat
+  stat(): void {
+    this.world.stat(this.words);
   }
 
   /** Operations between their descriptor and their completion. */

@@ -1,7 +1,10 @@
 // What statx(2) tells of a file.
 // Pair: crates/ringcore/src/statx.rs
 
-const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+export const LITTLE: boolean = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+/** Where in 8 bytes the halves are. */
+export const LOW: number = LITTLE ? 0 : 4;
+export const HIGH: number = 4 - LOW;
 
 // PAIR: Timestamp
 /** A point in time since 1970. `nsec` is below 1e9 and counts forward, also before 1970. */
@@ -59,9 +62,15 @@ export interface Statx<N extends number | bigint = number> {
 export function decode<N extends number | bigint>(bytes: Uint8Array, bigint: boolean): Statx<N> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const u32 = (at: number) => view.getUint32(at, LITTLE);
-  const wide = (value: bigint) => (bigint ? value : Number(value)) as N;
-  const u64 = (at: number) => wide(view.getBigUint64(at, LITTLE));
-  const time = (at: number) => ({ sec: wide(view.getBigInt64(at, LITTLE)), nsec: u32(at + 8) });
+  // Two halves: a bigint on the way costs more than both.
+  const wide = (high: number, low: number) => (high * 2 ** 32 + low) as N;
+  const u64 = (at: number) =>
+    bigint ? (view.getBigUint64(at, LITTLE) as N) : wide(u32(at + HIGH), u32(at + LOW));
+  const i64 = (at: number) =>
+    bigint
+      ? (view.getBigInt64(at, LITTLE) as N)
+      : wide(view.getInt32(at + HIGH, LITTLE), u32(at + LOW));
+  const time = (at: number) => ({ sec: i64(at), nsec: u32(at + 8) });
   return {
     mask: u32(0x00),
     blksize: u32(0x04),

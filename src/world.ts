@@ -244,12 +244,10 @@ export class World {
   /** A look at a small file: whole, absent, open, or nobody knows. */
   look(words: Int32Array): void {
     const { random, faults } = this;
-    const ended = words[C.H_FATAL] !== 0 || words[C.H_CLOSED] === 1;
-    words[C.H_CLOCK] += random.below(4);
     words[C.H_CACHED] = -EAGAIN;
     this.open.delete(words[C.H_CACHED_FD] - 1);
     words[C.H_CACHED_FD] = 0;
-    if (ended || this.stuck || random.chance(faults.late)) return;
+    if (this.blind(words) || random.chance(faults.late)) return;
     words[C.H_LOOKS]++;
     if (random.chance(faults.error)) {
       words[C.H_CACHED] = -ENOENT;
@@ -274,6 +272,27 @@ export class World {
     words[C.H_CACHED] = bytes.length;
     if (!this.open.delete(words[C.H_CACHED_FD] - 1)) this.badCloses++;
     words[C.H_CACHED_FD] = 0;
+  }
+
+  /** A ring that has ended, or is beyond use, looks at nothing. Time goes by. */
+  private blind(words: Int32Array): boolean {
+    words[C.H_CLOCK] += this.random.below(4);
+    return this.stuck || words[C.H_FATAL] !== 0 || words[C.H_CLOSED] === 1;
+  }
+
+  // PAIR: World.stat
+  /** A look at a file's metadata: all zeros as from the ring, absent, or nobody knows. */
+  stat(words: Int32Array): void {
+    const { random, faults } = this;
+    words[C.H_STAT] = -EAGAIN;
+    if (this.blind(words) || random.chance(faults.late)) return;
+    words[C.H_LOOKS]++;
+    if (random.chance(faults.error)) {
+      words[C.H_STAT] = -ENOENT;
+    } else {
+      new Uint8Array(words.buffer, C.BORDER_CACHED, S.STATX_BYTES).fill(0);
+      words[C.H_STAT] = 0;
+    }
   }
 
   // PAIR: World.advance

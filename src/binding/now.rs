@@ -9,6 +9,7 @@ use napi::bindgen_prelude::Unknown;
 use napi::{Env, JsValue, sys};
 use napi_derive::napi;
 use ringcore::fs::cached::known;
+use ringcore::fs::stat::is_local_file;
 use std::ptr::null_mut;
 
 /// The cursor, as a position.
@@ -59,6 +60,12 @@ pub fn size_now(fd: i32) -> f64 {
 #[napi(catch_unwind)]
 pub fn kind_now(fd: i32) -> i32 {
   known(fd).map_or(-1, |(kind, _)| kind as i32)
+}
+
+/// Whether it is a regular file on a file system of this machine.
+#[napi(catch_unwind)]
+pub fn local_now(fd: i32) -> bool {
+  is_local_file(fd)
 }
 
 fn size_of_cached(fd: i32) -> i64 {

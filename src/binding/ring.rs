@@ -58,6 +58,13 @@ impl Shared {
     border.fill(unsafe { std::slice::from_raw_parts_mut(base.cast(), size) });
   }
 
+  /// A look at a file's metadata.
+  fn stat(&self) {
+    if let Some(border) = &mut *self.border.borrow_mut() {
+      border.stat();
+    }
+  }
+
   /// Sets the parker's reference as H_REFERENCED asks.
   fn keep_alive(&self, env: sys::napi_env) {
     let wanted = self.border.borrow().as_ref().is_some_and(|border| border.get(H_REFERENCED) == 1);
@@ -280,6 +287,12 @@ impl NativeRing {
   #[napi(catch_unwind, ts_return_type = "(bytes: Uint8Array) => void")]
   pub fn fill<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
     bare(env, c"fill", bare_fill, &self.shared)
+  }
+
+  /// The function behind `statCached`, in the same way.
+  #[napi(catch_unwind, ts_return_type = "() => void")]
+  pub fn stat<'env>(&self, env: &'env Env) -> Result<Unknown<'env>> {
+    bare(env, c"stat", bare_stat, &self.shared)
   }
 
   /// More regions of a class; `null` at the memory limit, or when there is no memory.
@@ -541,6 +554,16 @@ unsafe extern "C" fn bare_fill(
   }
   if let Some(shared) = shared_of(env, info) {
     guarded(env, shared, || shared.fill(env, bytes));
+  }
+  null_mut()
+}
+
+unsafe extern "C" fn bare_stat(
+  env: sys::napi_env,
+  info: sys::napi_callback_info,
+) -> sys::napi_value {
+  if let Some(shared) = shared_of(env, info) {
+    guarded(env, shared, || shared.stat());
   }
   null_mut()
 }

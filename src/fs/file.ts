@@ -15,7 +15,7 @@ import { nothing } from '../ops/fields.ts';
 import type { PathLike } from '../ops/paths.ts';
 import { above, current, type Runtime } from '../runtime.ts';
 import * as S from '../sqe.ts';
-import { decode, type Statx } from '../statx.ts';
+import type { Statx } from '../statx.ts';
 import { Chunks, type ChunksOptions } from './chunks.ts';
 import { CURSOR, Handle } from './handle.ts';
 import { Lines, type LinesOptions } from './lines.ts';
@@ -23,6 +23,7 @@ import { FileFields, FileTransfer, FileVector } from './moves.ts';
 import type { Files, OpenOptions } from './options.ts';
 import { type Done, Quick } from './quick.ts';
 import { ReadFile } from './read.ts';
+import { FileStat } from './stat.ts';
 import * as transfer from './transfer.ts';
 import { type Steps, Work } from './work.ts';
 import { WriteFile } from './write.ts';
@@ -250,15 +251,8 @@ export class File {
   stat(bigint: true, options?: OpOptions): Op<Statx<bigint>>;
   stat(bigint?: false, options?: OpOptions): Op<Statx>;
   stat(bigint = false, options?: OpOptions): Op<Statx<number | bigint>> {
-    const fields = {
-      paths: [''],
-      unnamed: true,
-      word0: constants.AT_EMPTY_PATH,
-      length: constants.STATX_BASIC_STATS | constants.STATX_BTIME,
-      output: S.STATX_BYTES,
-    };
-    const read = (_: number, output: Uint8Array) => decode<number | bigint>(output, bigint);
-    return this.fields(S.IORING_OP_STATX, 'fstat', fields, read, options);
+    this.handle.check('fstat');
+    return this.handle.enter(new FileStat(this.handle, bigint, options), false);
   }
 
   // PAIR: File.truncate

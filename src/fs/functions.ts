@@ -14,6 +14,7 @@ import type { Statx } from '../statx.ts';
 import { File, viewOf } from './file.ts';
 import { pathText } from './path.ts';
 import { ReadFile } from './read.ts';
+import { PathStat } from './stat.ts';
 import { type Steps, started } from './work.ts';
 import { WriteFile } from './write.ts';
 
@@ -21,8 +22,7 @@ const { fchmod, constants: files } = process.getBuiltinModule('node:fs');
 
 const EINVAL = 22;
 const { O_RDONLY, O_WRONLY, O_CREAT, O_TRUNC, S_IFMT, S_IFREG } = files;
-const { AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, STATX_BTIME } = constants;
-const MASK = STATX_BASIC_STATS | STATX_BTIME;
+const { AT_REMOVEDIR } = constants;
 
 function begun<T>(op: Op<T>): Op<T> {
   op.begin();
@@ -130,7 +130,7 @@ export function metadata(
   options?: StatxOptions & { bigint?: false | undefined },
 ): Future<Statx>;
 export function metadata(path: PathLike, options?: StatxOptions): Future<Statx<number | bigint>> {
-  return begun(current().op.statx(AT_FDCWD, path, 0, MASK, options as { bigint: true }));
+  return asked(path, false, options);
 }
 
 // PAIR: symlinkMetadata
@@ -147,8 +147,13 @@ export function symlinkMetadata(
   path: PathLike,
   options?: StatxOptions,
 ): Future<Statx<number | bigint>> {
-  const { op } = current();
-  return begun(op.statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, MASK, options as { bigint: true }));
+  return asked(path, true, options);
+}
+
+function asked(path: PathLike, link: boolean, options: StatxOptions | undefined) {
+  const bigint = options?.bigint ?? false;
+  if (typeof bigint !== 'boolean') throw typeError('options.bigint', 'of type boolean', bigint);
+  return begun(new PathStat(current(), checkPath(path), link, bigint, options));
 }
 
 // PAIR: exists

@@ -13,6 +13,7 @@ import type { Statx } from '../statx.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { CP_OPS, copyTree, plainCp } from './cp.ts';
+import { lookAt, lookAtOpen } from './metadata.ts';
 import { behind, between, inOrder, last } from './order.ts';
 import { plainBigint, plainCopy, plainFlags, plainMode, plainOptions, plainPath } from './plain.ts';
 import { plainRm, RM_OPS, removeAll } from './rm.ts';
@@ -154,14 +155,24 @@ function writes(flag: 'w' | 'a'): Take {
 const show = (bigint: boolean) => (stats: Statx | Statx<bigint>) =>
   bigint ? bigIntStatsOf(stats as Statx<bigint>) : statsOf(stats as Statx);
 
-function stats(flags: number): Take {
+function stats(link: boolean): Take {
+  const flags = link ? AT_SYMLINK_NOFOLLOW : 0;
   return (runtime, [path, second, third], instead) => {
     const callback = isCallback(second) ? second : third;
     const bigint = isCallback(second) ? false : plainBigint(second);
     const name = plainPath(path);
     if (bigint === null || name === null || !isCallback(callback)) return false;
-    const op = statx(runtime, AT_FDCWD, name, flags, bigint);
-    new Call(callback, instead).take(op, show(bigint));
+    const call = new Call(callback, instead);
+    const ask = () => call.take(statx(runtime, AT_FDCWD, name, flags, bigint), show(bigint));
+    if (bigint) {
+      ask();
+      return true;
+    }
+    lookAt(runtime, name, link, (seen) => {
+      if (seen === null) ask();
+      else if (seen instanceof Error) call.fail(seen);
+      else call.end(null, seen);
+    });
     return true;
   };
 }
@@ -172,6 +183,12 @@ const fstat: Take = (runtime, [fd, second, third], instead) => {
   if (bigint === null || !isFd(fd) || !isCallback(callback)) return false;
   const call = new Call(callback, instead);
   between(fd, (ended) => {
+    const seen = bigint ? null : lookAtOpen(runtime, fd);
+    if (seen !== null) {
+      call.end(null, seen);
+      ended();
+      return;
+    }
     call.take(statx(runtime, fd, '', AT_EMPTY_PATH, bigint), show(bigint), ended);
   });
   return true;
@@ -306,8 +323,8 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
   readFile: { take: readFile, needs: ['openat', 'read', 'statx', 'close'] },
   writeFile: { take: writes('w'), needs: ['openat', 'write', 'fsync', 'close'] },
   appendFile: { take: writes('a'), needs: ['openat', 'write', 'fsync', 'close'] },
-  stat: { take: stats(0), needs: ['statx'] },
-  lstat: { take: stats(AT_SYMLINK_NOFOLLOW), needs: ['statx'] },
+  stat: { take: stats(false), needs: ['statx'] },
+  lstat: { take: stats(true), needs: ['statx'] },
   fstat: { take: fstat, needs: ['statx'] },
   mkdir: { take: mkdir, needs: ['mkdirat'] },
   rmdir: {

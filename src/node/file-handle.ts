@@ -12,6 +12,7 @@ import { MAX_TRANSFER } from '../sqe.ts';
 import { lacks, withFrames } from './backend.ts';
 import { nodeFs, nodePromises } from './builtin.ts';
 import { behind, Inline, LateWrite } from './inline.ts';
+import { lookAtOpen } from './metadata.ts';
 import { hasPosition } from './order.ts';
 import {
   checkAborted,
@@ -422,7 +423,16 @@ export class FileHandle extends EventEmitter {
     }
   }
 
+  /** Whether nothing speaks against a look at what is open. */
+  static #open(handle: FileHandle): boolean {
+    return typeof handle === 'object' && handle !== null && #refs in handle && handle.fd >= 0;
+  }
+
   stat(options?: { bigint?: boolean }): Promise<Stats | BigIntStats> {
+    if (options === undefined && FileHandle.#open(this)) {
+      const seen = lookAtOpen(this.#file.runtime, this.fd);
+      if (seen !== null) return Promise.resolve(seen);
+    }
     return FileHandle.#hold(this, 'fstat', async (fd) => {
       const plain = plainBigint(options);
       if (plain === null) await this.#odd('stat', [options]);

@@ -3,6 +3,7 @@
 // Each function asks whether its arguments are plainly well-formed and a ring is there. If not,
 // node's own function does it, with its own errors.
 
+import type { Stats } from 'node:fs';
 import { constants as C } from '../constants.ts';
 import type { Later } from '../executor.ts';
 import { LARGER, ownBytes, ownText, SPENT } from '../fs/cached.ts';
@@ -10,15 +11,18 @@ import { File } from '../fs/file.ts';
 import { lookAt } from '../fs/guess.ts';
 import { type Filled, readLarger, wholeOf } from '../fs/larger.ts';
 import { ReadFile } from '../fs/read.ts';
+import { PathStat } from '../fs/stat.ts';
 import { WriteFile } from '../fs/write.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import { Reaction } from '../promise.ts';
 import type { Runtime } from '../runtime.ts';
+import type { Statx } from '../statx.ts';
 import { lacks, ringFor, withFrames } from './backend.ts';
 import { nodePromises as node, nodeFs } from './builtin.ts';
 import { CP_OPS, copyTree, plainCp } from './cp.ts';
 import { FileHandle } from './file-handle.ts';
 import { listAll, plainListing } from './listing.ts';
+import { promiseOfStat } from './metadata.ts';
 import {
   isCount,
   isIterable,
@@ -301,32 +305,45 @@ export const appendFile = (async (path: unknown, data: unknown, opts: unknown) =
   return put(path, data, opts, 'a');
 }) as Node['appendFile'];
 
-async function metadata(path: unknown, options: unknown, links: 'stat' | 'lstat') {
+async function metadata(path: unknown, options: unknown, link: boolean) {
   const name = plainPath(path);
   const bigint = plainBigint(options);
   const ring = bigint === null ? null : ringAt(name, 'statx');
-  const otherwise = () => node[links](path as string, options as object);
-  if (ring === null) return otherwise();
-  const flags = links === 'lstat' ? C.AT_SYMLINK_NOFOLLOW : 0;
-  const { op } = ring;
+  const otherwise = () => node[link ? 'lstat' : 'stat'](path as string, options as object);
+  if (ring === null || bigint === null) return otherwise();
   try {
-    if (bigint) {
-      const x = await op.statx(AT_FDCWD, name as string, flags, undefined, { bigint: true });
-      return bigIntStatsOf(x);
-    }
-    return statsOf(await op.statx(AT_FDCWD, name as string, flags));
+    const known = await new PathStat(ring, name as string, link, bigint);
+    return bigint ? bigIntStatsOf(known as Statx<bigint>) : statsOf(known as Statx);
   } catch (error) {
     return recover(error, otherwise);
   }
 }
 
-export const stat = (async (path: unknown, options: unknown = undefined) => {
-  return metadata(path, options, 'stat');
-}) as Node['stat'];
+/** What a look could not tell. */
+async function unseen(ring: Runtime, path: string, link: boolean): Promise<Stats> {
+  try {
+    return statsOf(await ring.op.statx(AT_FDCWD, path, link ? C.AT_SYMLINK_NOFOLLOW : 0));
+  } catch (error) {
+    return recover(error, () => node[link ? 'lstat' : 'stat'](path));
+  }
+}
 
-export const lstat = (async (path: unknown, options: unknown = undefined) => {
-  return metadata(path, options, 'lstat');
-}) as Node['lstat'];
+const STAT_OPS: readonly string[] = ['statx'];
+
+/** The common case of stat and lstat, a path and nothing else, is a look. */
+function stats(path: unknown, options: unknown, link: boolean): Promise<unknown> {
+  if (typeof path === 'string' && options === undefined) {
+    const ring = plainPath(path) === null ? null : ringFor(STAT_OPS);
+    if (ring !== null) return promiseOfStat(ring, path, link, unseen);
+  }
+  return metadata(path, options, link);
+}
+
+export const stat = ((path: unknown, options: unknown = undefined) =>
+  stats(path, options, false)) as Node['stat'];
+
+export const lstat = ((path: unknown, options: unknown = undefined) =>
+  stats(path, options, true)) as Node['lstat'];
 
 export const mkdir = (async (path: unknown, options: unknown) => {
   const { mode: given, recursive = false } =

@@ -45,7 +45,7 @@ export class FieldsOp<T> extends Op<T> {
   private readonly opcode: number;
   private readonly call: string;
   protected readonly fields: Fields;
-  private readonly read: (res: number, output: Uint8Array) => T;
+  protected readonly read: (res: number, output: Uint8Array) => T;
 
   constructor(
     runtime: Runtime | null,

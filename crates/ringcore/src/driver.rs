@@ -5,6 +5,8 @@ use crate::buffer::Slab;
 use crate::cqe::Cqe;
 use crate::fs::cached::Cached;
 use crate::fs::larger::Filled;
+use crate::fs::mounts::StatxBytes;
+use crate::fs::stat::{Place, Told};
 use crate::sqe::Sqe;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -98,6 +100,11 @@ pub trait Driver {
   /// Reads what a look has found larger: see fs/larger.rs.
   fn fill(&mut self, _fd: i32, _into: &mut [MaybeUninit<u8>]) -> Filled {
     Filled::NOTHING
+  }
+  // PAIR: Driver.stat
+  /// A look at a file's metadata, by system calls that wait for nothing.
+  fn stat(&mut self, _place: Place<'_>, _into: &mut StatxBytes) -> Told {
+    Told::Unknown
   }
   /// IORING_REGISTER_SYNC_CANCEL of everything. Its return is no barrier (I7). False: this kernel
   /// has no such call (it came with 6.0).

@@ -8,6 +8,8 @@ use crate::error::{Error, Result};
 pub use crate::eventfd::{eventfd, signal_eventfd, wait_eventfd};
 use crate::fs::cached::{self, Cached};
 use crate::fs::larger::{self, Filled};
+use crate::fs::mounts::StatxBytes;
+use crate::fs::stat::{self, Place, Told};
 use crate::lane::{self, Lane};
 use crate::polling::{FIRST_LOOK, LAST_LOOK};
 use crate::register;
@@ -307,6 +309,11 @@ impl Driver for Kernel {
   // PAIR: Kernel.fill
   fn fill(&mut self, fd: i32, into: &mut [MaybeUninit<u8>]) -> Filled {
     larger::fill(fd, into)
+  }
+
+  // PAIR: Kernel.stat
+  fn stat(&mut self, place: Place<'_>, into: &mut StatxBytes) -> Told {
+    stat::stat(place, into)
   }
 
   fn cancel_all(&mut self) -> bool {

@@ -8,6 +8,8 @@
 use crate::cqe::Cqe;
 use crate::fs::cached::Cached;
 use crate::fs::larger::Filled;
+use crate::fs::mounts::StatxBytes;
+use crate::fs::stat::{Place, Told};
 use crate::ring::{Driver, Wait};
 use crate::sqe::*;
 pub use crate::world::World;
@@ -190,6 +192,14 @@ impl Driver for Mock {
   // PAIR: Mock.fill
   fn fill(&mut self, fd: i32, into: &mut [MaybeUninit<u8>]) -> Filled {
     self.world.borrow_mut().fill(fd, into)
+  }
+
+  // PAIR: Mock.stat
+  fn stat(&mut self, place: Place<'_>, into: &mut StatxBytes) -> Told {
+    if let Place::Path(path) | Place::Link(path) = place {
+      assert!(!path.is_empty(), "a look at nothing");
+    }
+    self.world.borrow_mut().stat(into)
   }
 
   fn register_group(&mut self, id: u16, _address: u64, _entries: u16) -> Result<(), i32> {

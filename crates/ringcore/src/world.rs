@@ -8,6 +8,8 @@
 use crate::cqe::{Cqe, IORING_CQE_F_MORE, IORING_CQE_F_NOTIF};
 use crate::fs::cached::Cached;
 use crate::fs::larger::Filled;
+use crate::fs::mounts::StatxBytes;
+use crate::fs::stat::Told;
 use crate::mock::{Faults, Random};
 use crate::ops::poll_word;
 use crate::sqe::*;
@@ -233,6 +235,19 @@ impl World {
     into.fill(MaybeUninit::new(CACHED_PATTERN));
     self.bad_closes += !self.open.remove(&fd) as u32;
     Filled { count: into.len(), ended: true }
+  }
+
+  // PAIR: World.stat
+  /// A look at a file's metadata: all zeros as from the ring, absent, or nobody knows.
+  pub(crate) fn stat(&mut self, into: &mut StatxBytes) -> Told {
+    if self.random.chance(self.faults.late) {
+      Told::Unknown
+    } else if self.random.chance(self.faults.error) {
+      Told::Absent
+    } else {
+      into.fill(0);
+      Told::Known
+    }
   }
 
   // PAIR: World.advance

@@ -57,15 +57,11 @@ const LARGEST: usize = i32::MAX as usize;
 /// The system calls. A file that fills `into` is not known to be whole.
 pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
   // As io_uring opens at first: what has to be waited for says so, and a FIFO has no writer yet.
-  let flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) as u64;
-  let how = OpenHow { flags, mode: 0, resolve: RESOLVE_CACHED };
-  let (at, size) = (libc::AT_FDCWD, std::mem::size_of::<OpenHow>());
-  // SAFETY: I1: path and arguments are read before the call returns.
-  let fd = unsafe { libc::syscall(libc::SYS_openat2, at, path.as_ptr(), &how, size) } as i32;
-  if fd < 0 {
-    let absent = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
-    return if absent { Cached::Absent } else { Cached::Unknown };
-  }
+  let fd = match open_cached(path, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) {
+    Ok(fd) => fd,
+    Err(libc::ENOENT) => return Cached::Absent,
+    Err(_) => return Cached::Unknown,
+  };
   let size = match known(fd) {
     Some((libc::S_IFREG, size)) => usize::try_from(size).unwrap_or(usize::MAX),
     Some((libc::S_IFDIR, _)) => usize::MAX,
@@ -91,6 +87,18 @@ pub(crate) fn look(path: &CStr, into: &mut [u8]) -> Cached {
 pub(crate) fn ours(fd: i32) {
   // SAFETY: I3: the look's own descriptor; no memory is named.
   unsafe { libc::fcntl(fd, libc::F_SETFL, 0) };
+}
+
+/// Opens what is found without waiting; or an errno, EAGAIN where it is not.
+pub(super) fn open_cached(path: &CStr, flags: i32) -> std::result::Result<i32, i32> {
+  let how = OpenHow { flags: flags as u64, mode: 0, resolve: RESOLVE_CACHED };
+  let (at, size) = (libc::AT_FDCWD, std::mem::size_of::<OpenHow>());
+  // SAFETY: I1: path and arguments are read before the call returns.
+  let fd = unsafe { libc::syscall(libc::SYS_openat2, at, path.as_ptr(), &how, size) } as i32;
+  if fd < 0 {
+    return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EAGAIN));
+  }
+  Ok(fd)
 }
 
 /// The kind (`S_IFMT`) and the size of what is open, as far as this machine knows: no server is

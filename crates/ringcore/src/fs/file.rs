@@ -11,6 +11,7 @@ use super::chunks::{Chunks, ChunksOptions};
 use super::handle::Handle;
 use super::lines::Lines;
 use super::options::OpenOptions;
+use super::stat;
 use super::transfer;
 use crate::buffer::IoBuf;
 use crate::error::{Error, Result};
@@ -288,8 +289,10 @@ impl File {
     let handle = self.handle.clone();
     async move {
       let lease = handle.enter(false, "fstat").await?;
-      let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
-      lease.step(op::statx(lease.fd(), "", libc::AT_EMPTY_PATH, mask)).await
+      match stat::of_open(lease.fd()).await {
+        Some(found) => Ok(found),
+        None => lease.step(op::statx(lease.fd(), "", libc::AT_EMPTY_PATH, stat::MASK)).await,
+      }
     }
   }
 

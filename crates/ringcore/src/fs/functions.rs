@@ -3,6 +3,7 @@
 
 use super::cached::{read_cached, Found};
 use super::file::{text, File};
+use super::stat;
 use crate::buffer::IoBuf;
 use crate::error::{errno_error, Error, Result};
 use crate::op::{self, BufResult};
@@ -11,8 +12,6 @@ use crate::sqe::INLINE_READ;
 use crate::statx::Statx;
 use libc::AT_FDCWD;
 use std::path::Path;
-
-const MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
 
 // PAIR: read
 /// The whole content of a file.
@@ -109,13 +108,13 @@ pub(super) fn os(error: &std::io::Error, syscall: &'static str) -> Error {
 // PAIR: metadata
 /// What is known of what a path leads to.
 pub async fn metadata(path: impl AsRef<Path>) -> Result<Statx> {
-  op::statx(AT_FDCWD, path, 0, MASK).await
+  stat::of_path(path.as_ref(), false).await
 }
 
 // PAIR: symlinkMetadata
 /// The same of a symbolic link itself.
 pub async fn symlink_metadata(path: impl AsRef<Path>) -> Result<Statx> {
-  op::statx(AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, MASK).await
+  stat::of_path(path.as_ref(), true).await
 }
 
 // PAIR: exists

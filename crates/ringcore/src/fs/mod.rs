@@ -16,7 +16,9 @@ pub mod functions;
 pub(crate) mod handle;
 pub mod larger;
 pub mod lines;
+pub(crate) mod mounts;
 pub mod options;
+pub mod stat;
 
 pub(crate) mod transfer;
 pub mod tree;
