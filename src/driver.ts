@@ -23,8 +23,6 @@ export interface PageCache {
   readNow(fd: number, bytes: Uint8Array, from: number, length: number, position: number): number;
   /** Bytes behind the cursor of a regular file of less than 2 GiB that it may read, or -1. */
   sizeNow(fd: number): number;
-  /** Whether it is a regular file on a file system of this machine. */
-  localNow(fd: number): boolean;
 }
 
 // PAIR: Driver

@@ -8,6 +8,7 @@
 // ring, for twice as long each time; a thousand quick ones make it forgotten. (For good was tried:
 // on a busy machine any call may be interrupted for a millisecond.)
 
+import { native } from '../binding.ts';
 import { checkView } from '../check.ts';
 import { closedError, errnoError } from '../error.ts';
 import type { Executor, Later } from '../executor.ts';
@@ -25,21 +26,8 @@ const FORGOTTEN = 1000;
 const { O_DIRECT, O_DSYNC, O_SYNC } = nodeFs.constants;
 /** Each of these waits for the disk. */
 const WAITS = O_DIRECT | O_DSYNC | O_SYNC;
-
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
-
-/** f_type of file systems whose writes end in this machine's page cache: statfs(2). */
-const LOCAL: ReadonlySet<number> = new Set([
-  0xef53, // ext2, ext3, ext4
-  0x58465342, // xfs
-  0x9123683e, // btrfs
-  0x01021994, // tmpfs
-  0xf2f52010, // f2fs
-]);
-
-/** Devices, and whether they are local. */
-const devices: Map<number, boolean> = new Map();
+/** Deno's node:fs refuses descriptors that it has not opened itself. */
+const OWN = process.versions.deno === undefined;
 
 let pausedUntil = 0;
 let pause = PAUSE_MS;
@@ -49,7 +37,6 @@ function tookLong(now: number): void {
   pausedUntil = now + pause;
   pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
   quick = 0;
-  devices.clear(); // A number may be another mount's by now.
 }
 
 /** What decides for one handle. */
@@ -66,7 +53,7 @@ export class Inline {
   /** Whether writes of so many bytes are made on this thread. */
   takes(fd: number, length: number): boolean {
     if (length > MOST_BYTES) return false;
-    this.local ??= (this.flags & WAITS) === 0 && isLocal(fd);
+    this.local ??= (this.flags & WAITS) === 0 && OWN && native().localNow(fd);
     return this.local && performance.now() >= pausedUntil;
   }
 
@@ -147,20 +134,5 @@ export class LateWrite implements Later {
     } catch (error) {
       done.failed(error);
     }
-  }
-}
-
-function isLocal(fd: number): boolean {
-  try {
-    const { dev, mode } = nodeFs.fstatSync(fd);
-    if ((mode & S_IFMT) !== S_IFREG) return false;
-    let local = devices.get(dev);
-    if (local === undefined) {
-      local = LOCAL.has(Number(nodeFs.statfsSync(`/proc/self/fd/${fd}`).type));
-      devices.set(dev, local);
-    }
-    return local;
-  } catch {
-    return false; // No /proc, or a runtime without statfs.
   }
 }
