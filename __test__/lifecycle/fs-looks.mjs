@@ -1,10 +1,11 @@
-// Workers that read files all the time and are terminated meanwhile. A look opens each of them in
-// the middle of JavaScript's own code: whatever is open then is closed by the teardown (I3).
+// Workers that read files and ask about them all the time, and are terminated meanwhile. A look
+// opens each of them in the middle of JavaScript's own code: whatever is open then is closed by the
+// teardown (I3).
 
 import { closeSync, writeFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { readFile } from '../../dist/node/fs-promises.js';
+import { lstat, readFile, stat } from '../../dist/node/fs-promises.js';
 import { answer, descriptors, fifo, folder, STRESS, until } from './common.mjs';
 
 async function parent() {
@@ -34,10 +35,14 @@ async function parent() {
 async function worker() {
   const [small, pipe, ...others] = workerData;
   for (let i = 0; i < 20; i++) readFile(pipe).catch(() => {});
-  const loop = async (file) => {
-    for (;;) await readFile(file).catch(() => {});
+  const loop = async (call, file) => {
+    for (;;) await call(file).catch(() => {});
   };
-  for (const file of [small, ...others, ...others]) loop(file);
+  for (const file of [small, ...others, ...others]) loop(readFile, file);
+  for (const file of [small, pipe, `${small}s`, ...others]) {
+    loop(stat, file);
+    loop(lstat, file);
+  }
   await wait(1);
   parentPort.postMessage('running');
 }
