@@ -282,6 +282,8 @@ fn words_that_are_no_path_lead_to_no_file() {
     four[..word.len()].copy_from_slice(word);
     border.set_word(BORDER_INPUTS / 4 + index as u32, u32::from_ne_bytes(four));
   }
+  // The name of a folder, but its end lies behind the inputs.
+  border.set_word((BORDER_INPUTS + INPUTS_BYTES) / 4 - 1, u32::from_ne_bytes(*b"...."));
   let len = bytes.len() as u32;
   for (at, len) in [
     (0, 2),
