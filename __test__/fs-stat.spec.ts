@@ -5,6 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import {
+  accessSync,
   constants,
   fstatSync,
   lstatSync,
@@ -31,7 +32,8 @@ type Ask = (path: string, options?: StatOptions) => unknown;
 /** What a call comes to, in all that can be seen of it but frames. */
 async function outcome(call: () => unknown): Promise<string> {
   try {
-    const stats = (await call()) as Stats;
+    const stats = (await call()) as Stats | undefined;
+    if (stats === undefined) return 'it is there';
     return inspect([stats, stats.isFile(), stats.mtime, Object.getPrototypeOf(stats)]);
   } catch (error) {
     const { name, message } = error as Error;
@@ -40,9 +42,9 @@ async function outcome(call: () => unknown): Promise<string> {
 }
 
 /** A callback function as one of promises. */
-function promised(name: 'stat' | 'lstat' | 'fstat'): Ask {
-  const { stat, lstat, fstat } = callbacks;
-  const call = { stat, lstat, fstat }[name] as unknown as (...args: unknown[]) => void;
+function promised(name: 'stat' | 'lstat' | 'fstat' | 'access'): Ask {
+  const { stat, lstat, fstat, access } = callbacks;
+  const call = { stat, lstat, fstat, access }[name] as unknown as (...args: unknown[]) => void;
   return (path, options) =>
     new Promise((resolve, reject) => {
       const done = (error: unknown, stats: unknown) => (error ? reject(error) : resolve(stats));
@@ -93,6 +95,21 @@ test.serial('stat and lstat end as in node:fs, of every kind of name', async (t)
     }
   }
   t.true(current().stats().looks > before);
+});
+
+test.serial('access ends as in node:fs, of every kind of name', async (t) => {
+  const paths = await tree(t);
+  const before = current().stats().looks;
+  for (const path of paths) {
+    for (const mode of [undefined, constants.F_OK, constants.R_OK, constants.W_OK]) {
+      const expected = await outcome(() => accessSync(path, mode));
+      t.is(await outcome(() => fs.access(path, mode)), expected, `${path} ${mode}`);
+      const called = await outcome(() => promised('access')(path, mode as never));
+      t.is(called, expected, `${path} ${mode}`);
+    }
+    await immediate();
+  }
+  t.true(current().stats().looks > before + 10);
 });
 
 test.serial('fstat ends as in node:fs, of what is open', async (t) => {

@@ -179,24 +179,24 @@ export class Border {
   }
 
   /**
-   * A look at the metadata of such a path, or (`link`) of the symbolic link there. 0: it begins at
-   * `BORDER_CACHED`; or a negative errno.
+   * A look at the metadata of such a path; `kind`: STAT_*. 0: it begins at `BORDER_CACHED`; or a
+   * negative errno.
    */
-  stat(from: number, link: boolean): number {
+  stat(from: number, kind: number): number {
     this.inputsUsed = from;
-    return this.asked(from, this.inputBytes, link);
+    return this.asked(from, this.inputBytes, kind);
   }
 
   /** The same of a descriptor. */
   fstat(fd: number): number {
-    return this.asked(fd, 0, false);
+    return this.asked(fd, 0, C.STAT_FILE);
   }
 
-  private asked(at: number, bytes: number, link: boolean): number {
+  private asked(at: number, bytes: number, kind: number): number {
     const { words } = this;
     words[C.H_STAT] = at;
     words[C.H_STAT_PATH] = bytes;
-    words[C.H_STAT_LINK] = link ? 1 : 0;
+    words[C.H_STAT_KIND] = kind;
     this.driver.stat();
     return words[C.H_STAT] as number;
   }

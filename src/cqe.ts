@@ -93,8 +93,14 @@ export const H_LOOKS = 26;
 export const H_STAT = 27;
 /** Header word of `statCached`: bytes of the path, its NUL among them; 0: it is a descriptor. */
 export const H_STAT_PATH = 28;
-/** Header word of `statCached`: 1 when it is about a symbolic link itself. */
-export const H_STAT_LINK = 29;
+/** Header word of `statCached`: what is asked, `STAT_*`. */
+export const H_STAT_KIND = 29;
+/** What the path leads to. */
+export const STAT_FILE = 0;
+/** A symbolic link itself. */
+export const STAT_LINK = 1;
+/** Only whether there is something, as access(2) sees it. */
+export const STAT_NAME = 2;
 /** Mode bit: enter the kernel and reap. Without it descriptors are only taken in. */
 export const TURN_ENTER = 1;
 /** Mode bit: park at the end if nothing is left to do. */

@@ -10,6 +10,7 @@
 // in the caller's call, as long as the event loop's budget lasts (I8).
 
 import { constants } from '../constants.ts';
+import { STAT_FILE, STAT_LINK } from '../cqe.ts';
 import type { OpOptions } from '../op.ts';
 import { FieldsOp } from '../ops/fields.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
@@ -30,15 +31,15 @@ type Found = Statx<number | bigint>;
 
 // PAIR: statCached
 /**
- * A look at the metadata of what a path leads to, or (`link`) of a symbolic link itself. 0: it is
- * at BORDER_CACHED until the next look; or ABSENT, UNKNOWN, SPENT.
+ * A look at the metadata of a path; `kind`: STAT_*. 0: it is at BORDER_CACHED until the next look;
+ * or ABSENT, UNKNOWN, SPENT.
  */
-export function statCached(runtime: Runtime, path: string | Uint8Array, link: boolean): number {
+export function statCached(runtime: Runtime, path: string | Uint8Array, kind: number): number {
   try {
     const { executor } = runtime;
     if (!executor.affords) return SPENT;
     const { ring } = executor.reactor;
-    const res = ring.border.stat(inputPath(ring as unknown as Ring, path, 'stat'), link);
+    const res = ring.border.stat(inputPath(ring as unknown as Ring, path, 'stat'), kind);
     executor.charge(1);
     return res;
   } catch {
@@ -90,7 +91,7 @@ export class PathStat extends FieldsOp<Found> {
     // A signal may end what is still to come: nothing would be left of it.
     if (this.lifecycle === Lifecycle.Fresh && this.signal === null) {
       const runtime = this.runtime as Runtime;
-      const res = statCached(runtime, this.name, this.link);
+      const res = statCached(runtime, this.name, this.link ? STAT_LINK : STAT_FILE);
       this.seen = told(res);
       if (this.seen) this.complete(res, 0, false, runtime.executor.reactor.ring);
     }

@@ -4,12 +4,14 @@
 
 import { constants } from '../constants.ts';
 import { ReadFile } from '../fs/read.ts';
+import { PathStat } from '../fs/stat.ts';
 import { WriteFile } from '../fs/write.ts';
 import type { Future } from '../future.ts';
 import type { Op } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Statx } from '../statx.ts';
+import { nodeFs } from './builtin.ts';
 import { read, vector, write } from './bytes.ts';
 import { begin, Call, isCallback, isFd, type Take } from './callback.ts';
 import { CP_OPS, copyTree, plainCp } from './cp.ts';
@@ -22,6 +24,7 @@ import { bigIntStatsOf, statsOf } from './stats.ts';
 const { isMainThread } = process.getBuiltinModule('node:worker_threads');
 
 const { AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW } = constants;
+const { F_OK } = nodeFs.constants;
 
 /** A call of one operation without arguments worth a look, on one path. */
 function onPath(start: (runtime: Runtime, path: string | Uint8Array) => Op<unknown>): Take {
@@ -163,19 +166,33 @@ function stats(link: boolean): Take {
     const name = plainPath(path);
     if (bigint === null || name === null || !isCallback(callback)) return false;
     const call = new Call(callback, instead);
-    const ask = () => call.take(statx(runtime, AT_FDCWD, name, flags, bigint), show(bigint));
+    const known = (from: PromiseLike<Statx | Statx<bigint>>) => call.take(from, show(bigint));
     if (bigint) {
-      ask();
+      known(new PathStat(runtime, name, link, bigint) as PromiseLike<Statx<bigint>>);
       return true;
     }
-    lookAt(runtime, name, link, (seen) => {
-      if (seen === null) ask();
+    lookAt(runtime, name, link ? 'lstat' : 'stat', (seen) => {
+      if (seen === null) known(runtime.op.statx(AT_FDCWD, name, flags));
       else if (seen instanceof Error) call.fail(seen);
       else call.end(null, seen);
     });
     return true;
   };
 }
+
+const access: Take = (runtime, [path, second, third], instead) => {
+  const callback = isCallback(second) ? second : third;
+  const mode = isCallback(second) ? F_OK : second;
+  const name = plainPath(path);
+  if (mode !== F_OK || name === null || !isCallback(callback)) return false;
+  const call = new Call(callback, instead);
+  lookAt(runtime, name, 'access', (seen) => {
+    if (seen === null) call.hand();
+    else if (seen instanceof Error) call.fail(seen);
+    else call.end(null);
+  });
+  return true;
+};
 
 const fstat: Take = (runtime, [fd, second, third], instead) => {
   const callback = isCallback(second) ? second : third;
@@ -189,21 +206,15 @@ const fstat: Take = (runtime, [fd, second, third], instead) => {
       ended();
       return;
     }
-    call.take(statx(runtime, fd, '', AT_EMPTY_PATH, bigint), show(bigint), ended);
+    call.take(statx(runtime, fd, bigint), show(bigint), ended);
   });
   return true;
 };
 
-function statx(
-  runtime: Runtime,
-  dirfd: number,
-  path: string | Uint8Array,
-  flags: number,
-  bigint: boolean,
-): Op<Statx | Statx<bigint>> {
+function statx(runtime: Runtime, fd: number, bigint: boolean): Op<Statx | Statx<bigint>> {
   const { op } = runtime;
-  if (bigint) return op.statx(dirfd, path, flags, undefined, { bigint });
-  return op.statx(dirfd, path, flags);
+  if (bigint) return op.statx(fd, '', AT_EMPTY_PATH, undefined, { bigint });
+  return op.statx(fd, '', AT_EMPTY_PATH);
 }
 
 // --- names --------------------------------------------------------------------------------------
@@ -326,6 +337,7 @@ export const CALLS: Readonly<Record<string, { take: Take; needs: readonly string
   stat: { take: stats(false), needs: ['statx'] },
   lstat: { take: stats(true), needs: ['statx'] },
   fstat: { take: fstat, needs: ['statx'] },
+  access: { take: access, needs: ['statx'] },
   mkdir: { take: mkdir, needs: ['mkdirat'] },
   rmdir: {
     take: onPath((rt, path) => rt.op.unlinkat(AT_FDCWD, path, AT_REMOVEDIR)),

@@ -22,7 +22,7 @@ import { nodePromises as node, nodeFs } from './builtin.ts';
 import { CP_OPS, copyTree, plainCp } from './cp.ts';
 import { FileHandle } from './file-handle.ts';
 import { listAll, plainListing } from './listing.ts';
-import { promiseOfStat } from './metadata.ts';
+import { type Call, promiseOf } from './metadata.ts';
 import {
   isCount,
   isIterable,
@@ -50,7 +50,7 @@ type Younger<Name extends string> = Name extends keyof Node ? Node[Name] : undef
 
 export const constants: Node['constants'] = nodeFs.constants;
 
-const { O_RDONLY, O_RDWR } = nodeFs.constants;
+const { F_OK, O_RDONLY, O_RDWR } = nodeFs.constants;
 const { isEncoding } = Buffer;
 
 /**
@@ -320,30 +320,35 @@ async function metadata(path: unknown, options: unknown, link: boolean) {
 }
 
 /** What a look could not tell. */
-async function unseen(ring: Runtime, path: string, link: boolean): Promise<Stats> {
+async function unseen(ring: Runtime, path: string, call: Call): Promise<Stats | undefined> {
+  if (call === 'access') return node.access(path) as Promise<undefined>;
   try {
-    return statsOf(await ring.op.statx(AT_FDCWD, path, link ? C.AT_SYMLINK_NOFOLLOW : 0));
+    const flags = call === 'lstat' ? C.AT_SYMLINK_NOFOLLOW : 0;
+    return statsOf(await ring.op.statx(AT_FDCWD, path, flags));
   } catch (error) {
-    return recover(error, () => node[link ? 'lstat' : 'stat'](path));
+    return recover(error, () => node[call](path));
   }
 }
 
 const STAT_OPS: readonly string[] = ['statx'];
 
-/** The common case of stat and lstat, a path and nothing else, is a look. */
-function stats(path: unknown, options: unknown, link: boolean): Promise<unknown> {
-  if (typeof path === 'string' && options === undefined) {
-    const ring = plainPath(path) === null ? null : ringFor(STAT_OPS);
-    if (ring !== null) return promiseOfStat(ring, path, link, unseen);
-  }
-  return metadata(path, options, link);
+/** The common case, a path and nothing else, is a look; null: it is none. */
+function seen(path: unknown, call: Call): Promise<unknown> | null {
+  const ring = typeof path !== 'string' || plainPath(path) === null ? null : ringFor(STAT_OPS);
+  return ring === null ? null : promiseOf(ring, path as string, call, unseen);
 }
 
 export const stat = ((path: unknown, options: unknown = undefined) =>
-  stats(path, options, false)) as Node['stat'];
+  (options === undefined ? seen(path, 'stat') : null) ??
+  metadata(path, options, false)) as Node['stat'];
 
 export const lstat = ((path: unknown, options: unknown = undefined) =>
-  stats(path, options, true)) as Node['lstat'];
+  (options === undefined ? seen(path, 'lstat') : null) ??
+  metadata(path, options, true)) as Node['lstat'];
+
+export const access = ((path: string, mode: number | undefined = undefined) =>
+  (mode === undefined || mode === F_OK ? seen(path, 'access') : null) ??
+  node.access(path, mode)) as Node['access'];
 
 export const mkdir = (async (path: unknown, options: unknown) => {
   const { mode: given, recursive = false } =
@@ -487,7 +492,6 @@ export const readdir = (async (path: unknown, options: unknown) => {
 }) as Node['readdir'];
 
 // What io_uring has no operation for, or none that is better than node's: docs/drop-in.md.
-export const access: Node['access'] = node.access;
 export const chmod: Node['chmod'] = node.chmod;
 export const chown: Node['chown'] = node.chown;
 export const glob: Younger<'glob'> = node.glob;

@@ -196,7 +196,7 @@ impl Driver for Mock {
 
   // PAIR: Mock.stat
   fn stat(&mut self, place: Place<'_>, into: &mut StatxBytes) -> Told {
-    if let Place::Path(path) | Place::Link(path) = place {
+    if let Place::Path(path) | Place::Link(path) | Place::Name(path) = place {
       assert!(!path.is_empty(), "a look at nothing");
     }
     self.world.borrow_mut().stat(into)

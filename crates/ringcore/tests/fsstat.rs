@@ -265,6 +265,7 @@ fn on_a_kernel_that_makes_faults_every_question_ends_once() {
 fn look_through(border: &mut Border, at: u32, len: u32) -> i32 {
   border.set(H_STAT, at);
   border.set(H_STAT_PATH, len);
+  border.set(H_STAT_KIND, STAT_FILE);
   border.stat();
   border.get(H_STAT) as i32
 }
@@ -306,4 +307,46 @@ fn words_that_are_no_path_lead_to_no_file() {
   assert!(seen != 0 || decode(&found).nlink == 2);
   assert!(border.close(BOUND));
   assert_eq!(look_through(&mut border, 0, len), -libc::EAGAIN);
+}
+
+// PAIR: only-rust -- a thread has ids of its own by a raw system call only
+#[test]
+fn whether_there_is_a_name_is_no_question_where_the_real_ids_are_others() {
+  let _alone = alone();
+  let directory = folder();
+  let path = CString::new(directory.0.as_os_str().as_bytes()).unwrap();
+  let asked = move || {
+    let mut ring = ring_with(&Options::default());
+    let told = ring.stat(Place::Name(&path), &mut [0; ROOM]);
+    assert!(ring.close(BOUND, &mut Vec::new()));
+    told
+  };
+  let local = if is_local(&directory.0) { Told::Known } else { Told::Unknown };
+  assert_eq!(asked(), local);
+  // SAFETY: I1: no memory is named.
+  if unsafe { libc::getuid() } != 0 {
+    return; // Who may not change them cannot have others.
+  }
+  for (call, real) in [(libc::SYS_setresuid, 65_534), (libc::SYS_setresgid, 65_534)] {
+    let asked = asked.clone();
+    let told = std::thread::spawn(move || {
+      // SAFETY: I1: no memory is named; the ids are this thread's alone.
+      assert_eq!(unsafe { libc::syscall(call, real, 0, 0) }, 0);
+      asked()
+    });
+    assert_eq!(told.join().unwrap(), Told::Unknown);
+  }
+  // access(2) would take this thread's effective capabilities for the permitted ones.
+  let told = std::thread::spawn(move || {
+    let (head, mut sets) = ([0x2008_0522_u32, 0], [0_u32; 6]);
+    // SAFETY: I1: read or written before the calls return; they are this thread's alone.
+    unsafe {
+      assert_eq!(libc::syscall(libc::SYS_capget, head.as_ptr(), sets.as_mut_ptr()), 0);
+      sets[0] &= !6;
+      assert_eq!(libc::syscall(libc::SYS_capset, head.as_ptr(), sets.as_ptr()), 0);
+    }
+    (asked(), sets[1] & 6)
+  });
+  let (told, permitted) = told.join().unwrap();
+  assert_eq!(told, if permitted == 0 { local } else { Told::Unknown });
 }

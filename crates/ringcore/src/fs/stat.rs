@@ -35,6 +35,8 @@ pub enum Place<'a> {
   Path(&'a CStr),
   /// The same, but of a symbolic link the link.
   Link(&'a CStr),
+  /// Whether a path leads to something, as access(2) with F_OK sees it.
+  Name(&'a CStr),
   /// What is open.
   Open(i32),
 }
@@ -52,10 +54,12 @@ pub enum Told {
 
 /// The system calls.
 pub(crate) fn stat(place: Place<'_>, into: &mut StatxBytes) -> Told {
-  let (path, links) = match place {
-    Place::Open(fd) => return if stat_open(fd, into) { Told::Known } else { Told::Unknown },
-    Place::Path(path) => (path, 0),
-    Place::Link(path) => (path, libc::O_NOFOLLOW),
+  let (path, links, mask) = match place {
+    Place::Open(fd) if stat_open(fd, MASK, into) => return Told::Known,
+    Place::Name(path) if acts_as_itself() => (path, 0, 0),
+    Place::Open(_) | Place::Name(_) => return Told::Unknown,
+    Place::Path(path) => (path, 0, MASK),
+    Place::Link(path) => (path, libc::O_NOFOLLOW, MASK),
   };
   // What stat(2) finds, an automount point is not triggered but EAGAIN.
   let fd = match open_cached(path, libc::O_PATH | libc::O_CLOEXEC | links) {
@@ -63,7 +67,7 @@ pub(crate) fn stat(place: Place<'_>, into: &mut StatxBytes) -> Told {
     Err(libc::ENOENT) => return Told::Absent,
     Err(_) => return Told::Unknown,
   };
-  let known = stat_open(fd, into);
+  let known = stat_open(fd, mask, into);
   close_now(fd);
   if known {
     Told::Known
@@ -72,11 +76,27 @@ pub(crate) fn stat(place: Place<'_>, into: &mut StatxBytes) -> Told {
   }
 }
 
-fn stat_open(fd: i32, into: &mut StatxBytes) -> bool {
+fn stat_open(fd: i32, mask: u32, into: &mut StatxBytes) -> bool {
   let mut told = |mask| statx(fd, mask | STATX_MOUNT, into) && is_local(fd, into);
   // Some that are not local wait with it for what they have to write (CIFS). Once there are others
   // at all, where it is comes first.
-  fd >= 0 && (all_local() || told(0)) && told(MASK)
+  fd >= 0 && (all_local() || told(0)) && told(mask)
+}
+
+/// Whether access(2), which goes by the real ids, finds the way that an open finds: they are the
+/// effective ones, and it would neither take nor give capabilities that pass permissions by.
+fn acts_as_itself() -> bool {
+  const VERSION_3: u32 = 0x2008_0522;
+  const DAC_OVERRIDE_AND_READ_SEARCH: u32 = 1 << 1 | 1 << 2;
+  // Version and process; effective, permitted and inheritable, twice.
+  let (head, mut sets) = ([VERSION_3, 0], [0_u32; 6]);
+  // SAFETY: I1: both are read or written before the call returns.
+  let told = unsafe { libc::syscall(libc::SYS_capget, head.as_ptr(), sets.as_mut_ptr()) };
+  // SAFETY: I1: no memory is named.
+  let ids = unsafe { [libc::getuid(), libc::geteuid(), libc::getgid(), libc::getegid()] };
+  let permitted = if ids[0] == 0 { sets[1] } else { 0 };
+  let passes = (sets[0] ^ permitted) & DAC_OVERRIDE_AND_READ_SEARCH;
+  told == 0 && ids[0] == ids[1] && ids[2] == ids[3] && passes == 0
 }
 
 /// Whether a descriptor is of a regular file on a file system of this machine.
@@ -106,11 +126,12 @@ impl Ring {
 impl Border {
   /// `statCached` of TypeScript: arguments and the result are words, a path is among the inputs.
   pub fn stat(&mut self) {
-    let (at, len, link) = (self.get(H_STAT), self.get(H_STAT_PATH), self.get(H_STAT_LINK) != 0);
-    let place = match (len, self.input_path(at, len)) {
+    let (at, len, kind) = (self.get(H_STAT), self.get(H_STAT_PATH), self.get(H_STAT_KIND));
+    let place = match (len, kind) {
       (0, _) => Some(Place::Open(at as i32)),
-      (_, Some(path)) if link => Some(Place::Link(path)),
-      (_, path) => path.map(Place::Path),
+      (_, STAT_LINK) => self.input_path(at, len).map(Place::Link),
+      (_, STAT_NAME) => self.input_path(at, len).map(Place::Name),
+      _ => self.input_path(at, len).map(Place::Path),
     };
     let memory = self.memory().clone();
     let into = memory.base().wrapping_add(BORDER_CACHED as usize).cast::<StatxBytes>();
