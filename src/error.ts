@@ -41,6 +41,9 @@ export interface SystemError extends Error {
 
 const EACCES = 13;
 
+/** Names and texts of the system's errors. */
+let known: Map<number, [string, string]> | null = null;
+
 // PAIR: errnoError
 /** The error of a negative result. Message: `CODE: text, syscall 'path' -> 'dest'`. */
 export function errnoError(
@@ -49,8 +52,10 @@ export function errnoError(
   path?: string,
   dest?: string,
 ): SystemError {
-  const known = process.getBuiltinModule('node:util').getSystemErrorMap().get(-errno);
-  const [code, text] = known ?? OTHER_ERRNOS.get(errno) ?? ['UNKNOWN', `unknown error ${errno}`];
+  // A copy for each call: 21 of the 34 µs of a stat that finds nothing.
+  known ??= process.getBuiltinModule('node:util').getSystemErrorMap();
+  const [code, text] = known.get(-errno) ??
+    OTHER_ERRNOS.get(errno) ?? ['UNKNOWN', `unknown error ${errno}`];
   const to = dest === undefined ? '' : ` -> '${dest}'`;
   const about = path === undefined ? '' : ` '${path}'${to}`;
   const error = new Error(`${code}: ${text}, ${syscall}${about}`) as SystemError;
