@@ -327,11 +327,12 @@ fn whether_there_is_a_name_is_no_question_where_the_real_ids_are_others() {
   if unsafe { libc::getuid() } != 0 {
     return; // Who may not change them cannot have others.
   }
-  for (call, real) in [(libc::SYS_setresuid, 65_534), (libc::SYS_setresgid, 65_534)] {
+  let (uid, gid) = (libc::SYS_setresuid, libc::SYS_setresgid);
+  for (call, real, own) in [(uid, 65_534, 0), (uid, 65_534, 65_533), (gid, 65_534, 0)] {
     let asked = asked.clone();
     let told = std::thread::spawn(move || {
       // SAFETY: I1: no memory is named; the ids are this thread's alone.
-      assert_eq!(unsafe { libc::syscall(call, real, 0, 0) }, 0);
+      assert_eq!(unsafe { libc::syscall(call, real, own, 0) }, 0);
       asked()
     });
     assert_eq!(told.join().unwrap(), Told::Unknown);
