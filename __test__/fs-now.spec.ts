@@ -22,7 +22,7 @@ import { native } from '../src/binding.ts';
 import type { Done } from '../src/fs/quick.ts';
 import * as callbacks from '../src/node/fs.ts';
 import { open, readFile } from '../src/node/fs-promises.ts';
-import { current } from '../src/runtime.ts';
+import { current, Runtime } from '../src/runtime.ts';
 import { descriptors, failure, folder, many, pipe, runtime, until } from './support.ts';
 
 const KIB = 1024;
@@ -304,6 +304,42 @@ test.serial('callbacks at a cursor keep their order when one fails', async (t) =
   });
   t.deepEqual(ends, ['ERR_RINGCORE_BUFFER_DETACHED', 64 * KIB]);
 });
+
+test.serial(
+  'a result that finds no memory is a rejection, at once or in a later iteration',
+  async (t) => {
+    const path = made(t, pattern(100));
+    await readFile(path);
+    const { allocUnsafeSlow } = Buffer;
+    t.teardown(() => {
+      Buffer.allocUnsafeSlow = allocUnsafeSlow;
+    });
+    Buffer.allocUnsafeSlow = () => {
+      throw new RangeError('no memory');
+    };
+    const reads = Array.from({ length: 2000 }, () =>
+      readFile(path).catch((error) => error.message),
+    );
+    t.deepEqual(new Set(await Promise.all(reads)), new Set(['no memory']));
+    Buffer.allocUnsafeSlow = allocUnsafeSlow;
+    t.is((await readFile(path)).length, 100);
+  },
+);
+
+test.serial(
+  'a read of several steps that is begun around the end of its runtime fails',
+  async (t) => {
+    for (const first of [true, false]) {
+      const rt = new Runtime();
+      const file = await rt.File.open(made(t, pattern(100)));
+      const read = file.readToEnd();
+      const begun = first ? failure(read) : null;
+      const closed = rt.close();
+      t.is((await (begun ?? failure(read))).code, 'ERR_RINGCORE_CLOSED');
+      await closed;
+    }
+  },
+);
 
 test.serial('a runtime that ends fails the reads that wait for their iteration', async (t) => {
   const rt = await runtime(t);

@@ -97,10 +97,12 @@ export class Task<T> implements Waker {
   abort(): void {
     if (this.aborted || this.handle.settled) return;
     this.aborted = true;
-    const { future } = this;
+    const { future, source } = this;
     this.controller?.abort(new AbortError());
-    if (future === null && this.source !== null) {
+    if (future === null && source !== null) {
       this.source = null;
+      // Others may wait for it as well.
+      if (source instanceof Future) source.abandon(this.context);
       this.end(true, new AbortError());
     } else if (future instanceof GeneratorFuture) {
       future.abort(this.context);

@@ -31,7 +31,7 @@ export function inputPath(ring: Ring, path: string | Uint8Array, syscall: string
   return ring.input(pathBytes(path, syscall));
 }
 
-/** A path as errors show it. */
+/** A path as errors show it: half a surrogate pair as the character that the kernel was given. */
 export function pathText(path: string | Uint8Array): string {
-  return typeof path === 'string' ? path : Buffer.from(path).toString();
+  return Buffer.from(path as string).toString();
 }

@@ -81,7 +81,7 @@ export const open = (async (path, flags, mode) => {
   try {
     if (!knowsIteration) await FileHandle.iterates();
     const fd = await ring.op.openat(AT_FDCWD, name as string, bits, permissions);
-    return new FileHandle(new File(ring, fd), bits);
+    return new FileHandle(new File(ring, fd));
   } catch (error) {
     return recover(error, () => node.open(path, flags, mode));
   }
@@ -156,11 +156,20 @@ class Whole extends Reaction<Buffer> implements Later {
     if (res === SPENT) {
       ring.executor.postpone(this);
     } else if (res >= 0) {
-      this.run(false, ownBytes(ring.executor.reactor.ring.border, res));
+      this.small(res);
     } else if (res === LARGER) {
       this.larger();
     } else {
       this.start(res);
+    }
+  }
+
+  private small(length: number): void {
+    const { ring, encoding, resolve } = this;
+    try {
+      resolve(found(ring, length, encoding));
+    } catch (error) {
+      this.failed(error); // No memory.
     }
   }
 
@@ -195,6 +204,12 @@ class Whole extends Reaction<Buffer> implements Later {
 
 function unused(): void {}
 
+/** What the last look has read. */
+function found(ring: Runtime, length: number, encoding: BufferEncoding | null): Buffer | string {
+  const { border } = ring.executor.reactor.ring;
+  return encoding === null ? ownBytes(border, length) : ownText(border, length, encoding);
+}
+
 function readWhole(
   ring: Runtime,
   path: string,
@@ -202,10 +217,11 @@ function readWhole(
 ): Promise<Buffer | string> {
   const res = lookAt(ring, path);
   if (res >= 0) {
-    const { border } = ring.executor.reactor.ring;
-    return Promise.resolve(
-      encoding === null ? ownBytes(border, res) : ownText(border, res, encoding),
-    );
+    try {
+      return Promise.resolve(found(ring, res, encoding));
+    } catch (error) {
+      return raise(error); // No memory.
+    }
   }
   if (res === LARGER) return wholeLarger(ring, path, encoding);
   return new Promise((resolve) => {
