@@ -64,7 +64,10 @@ export declare function explainRefusal(errno: number, ioUringDisabled?: number |
 /** What is open (`S_IFMT` of its mode), without a question to a server; -1: that is not known. */
 export declare function kindNow(fd: number): number
 
-/** Whether it is a regular file on a file system of this machine. */
+/**
+ * Whether what is written to it ends in this machine's memory: a regular file on a file system of
+ * its own, not opened to wait for the disk.
+ */
 export declare function localNow(fd: number): boolean
 
 /** Memory of `buffer.alloc`. Without `memory`: this runtime forbids external ArrayBuffers. */

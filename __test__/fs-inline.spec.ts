@@ -2,15 +2,31 @@
 //
 // Small writes that are made on this thread, within the event loop's budget or a later iteration.
 
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, write, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
+import { native } from '../src/binding.ts';
+import * as callbacks from '../src/node/fs.ts';
 import { open } from '../src/node/fs-promises.ts';
-import { descriptors, failure, folder, many } from './support.ts';
+import { current } from '../src/runtime.ts';
+import { descriptors, failure, folder, many, pipe, until } from './support.ts';
 
 const BLOCK = 4096;
 const block = (i: number) => Buffer.alloc(BLOCK, 1 + (i % 250));
+
+/** A clock by which some twenty writes are a budget, and none is slow: that would take the ring. */
+function steadyClock(t: ExecutionContext): void {
+  const { now } = performance;
+  let clock = now.call(performance) + 60_000;
+  performance.now = () => {
+    clock += 0.025;
+    return clock;
+  };
+  t.teardown(() => {
+    performance.now = now;
+  });
+}
 
 test.serial('writes beyond the budget are all made, each at its place', async (t) => {
   const path = join(folder(t), 'file');
@@ -28,19 +44,75 @@ test.serial('writes beyond the budget are all made, each at its place', async (t
   }
 });
 
+test.serial(
+  'callbacks: writes beyond the budget, each at its place or behind the last',
+  async (t) => {
+    steadyClock(t);
+    const count = many(2000);
+    const whole = Buffer.concat(Array.from({ length: count }, (_, i) => block(i)));
+    for (const placed of [true, false]) {
+      const path = join(folder(t), 'file');
+      const fd = openSync(path, 'w');
+      current().executor; // Starts it, and the proof of its wake-ups.
+      await until(() => current().wake !== 'unproved' && current().stats().inFlight === 0);
+      const { submitted } = current().stats();
+      let ended = 0;
+      await new Promise<void>((resolve, reject) => {
+        for (let i = 0; i < count; i++) {
+          // A part of a larger view, by its offset.
+          const view = Buffer.concat([Buffer.alloc(8), block(i)]);
+          callbacks.write(fd, view, 8, BLOCK, placed ? i * BLOCK : null, (error, bytes, given) => {
+            if (error !== null || bytes !== BLOCK || given !== view) reject(error ?? `${bytes}`);
+            else if (++ended === count) resolve();
+          });
+        }
+      });
+      // tmpfs and ext4 at least: what is of no local file system is the ring's.
+      if (native().localNow(fd)) t.is(current().stats().submitted, submitted);
+      closeSync(fd);
+      t.true(readFileSync(path).equals(whole), placed ? 'at places' : 'at the cursor');
+    }
+  },
+);
+
+test.serial('callbacks: what is wrong with a small write is said as node says it', async (t) => {
+  const path = join(folder(t), 'file');
+  writeFileSync(path, 'x');
+  const outcome = (write: typeof callbacks.write, fd: number, at: number | null) =>
+    new Promise((resolve) => {
+      write(fd, block(0), 0, BLOCK, at, (error, bytes) => resolve([{ ...error }, bytes]));
+    });
+  const reading = openSync(path, 'r');
+  const gone = openSync(path, 'w');
+  closeSync(gone);
+  const full = openSync('/dev/full', 'w');
+  for (const fd of [reading, gone, full, pipe(t)]) {
+    for (const at of [0, null]) {
+      t.deepEqual(await outcome(callbacks.write, fd, at), await outcome(write, fd, at), `${fd}`);
+    }
+  }
+  closeSync(reading);
+  closeSync(full);
+});
+
+test.serial('only what ends in memory is written so', (t) => {
+  const { localNow } = native();
+  const path = join(folder(t), 'file');
+  const as = (flags: number): boolean => {
+    const fd = openSync(path, constants.O_CREAT | constants.O_WRONLY | flags);
+    const local = localNow(fd);
+    closeSync(fd);
+    return local;
+  };
+  const { O_APPEND, O_DSYNC, O_SYNC } = constants;
+  if (as(0)) t.deepEqual([O_APPEND, O_DSYNC, O_SYNC].map(as), [true, false, false]);
+  t.deepEqual([-1, 1 << 30, pipe(t)].map(localNow), [false, false, false]);
+});
+
 test.serial('writes to one place are made in the order of their calls', async (t) => {
   const path = join(folder(t), 'file');
   const handles = await Promise.all([open(path, 'w+'), open(path, 'w+')]);
-  // A clock by which some twenty writes are a budget, and none is slow: the ring keeps no order.
-  const { now } = performance;
-  let clock = now.call(performance) + 60_000;
-  performance.now = () => {
-    clock += 0.025;
-    return clock;
-  };
-  t.teardown(() => {
-    performance.now = now;
-  });
+  steadyClock(t); // The ring keeps no order.
   for (let round = 0; round < many(10); round++) {
     // With iterations between them: what is called later finds others in line.
     const writes: Promise<unknown>[] = [];

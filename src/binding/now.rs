@@ -62,16 +62,23 @@ pub fn kind_now(fd: i32) -> i32 {
   known(fd).map_or(-1, |(kind, _)| kind as i32)
 }
 
-/// Whether it is a regular file on a file system of this machine.
+/// Whether what is written to it ends in this machine's memory: a regular file on a file system of
+/// its own, not opened to wait for the disk.
 #[napi(catch_unwind)]
 pub fn local_now(fd: i32) -> bool {
-  is_local_file(fd)
+  // O_SYNC has the bit of O_DSYNC.
+  flags_of(fd).is_some_and(|flags| flags & (libc::O_DIRECT | libc::O_DSYNC) == 0)
+    && is_local_file(fd)
+}
+
+fn flags_of(fd: i32) -> Option<i32> {
+  // SAFETY: I3: a number of the caller's; no memory is named.
+  let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+  (flags >= 0).then_some(flags)
 }
 
 fn size_of_cached(fd: i32) -> i64 {
-  // SAFETY: I3: a number of the caller's; no memory is named.
-  let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-  let cached = flags >= 0 && flags & libc::O_DIRECT == 0;
+  let cached = flags_of(fd).is_some_and(|flags| flags & libc::O_DIRECT == 0);
   match known(fd).filter(|_| cached) {
     Some((libc::S_IFREG, size)) => i64::try_from(size).unwrap_or(-1),
     _ => -1,

@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../runtime.ts';
 import { begin, Call, type Callback, isCallback, isFd, type Take } from './callback.ts';
-import { during, hasPlaces, inOrder } from './order.ts';
+import { during, hasPlaces, inlineOf, inOrder } from './order.ts';
 import { isCount } from './plain.ts';
 import { Transfer } from './transfer.ts';
 
@@ -26,7 +26,7 @@ class Moving extends Transfer {
   private readonly left: () => void;
 
   constructor(runtime: Runtime, bytes: Bytes, writes: boolean, call: Call, left: () => void) {
-    super(runtime, bytes.fd, bytes.views, bytes.position, writes);
+    super(runtime, bytes.fd, bytes.views, bytes.position, writes ? inlineOf(bytes.fd) : null);
     this.call = call;
     this.given = bytes.given;
     this.left = left;

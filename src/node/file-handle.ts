@@ -89,7 +89,7 @@ export class FileHandle extends EventEmitter {
   /** Whether positions mean something; null: nobody has asked. */
   #seekable: boolean | null = null;
   readonly #file: File;
-  readonly #inline: Inline;
+  readonly #inline = new Inline();
   readonly #line = new Line();
   readonly #left = () => {
     if (--this.#refs === 0) this.#released?.();
@@ -107,11 +107,9 @@ export class FileHandle extends EventEmitter {
     return this.#closed;
   };
 
-  /** `flags`: those that it was opened with. */
-  constructor(file: File, flags: number) {
+  constructor(file: File) {
     super();
     this.#file = file;
-    this.#inline = new Inline(flags);
   }
 
   get fd(): number {

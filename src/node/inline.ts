@@ -23,9 +23,6 @@ const [PAUSE_MS, LONGEST_PAUSE_MS] = [100, 6400];
 /** Quick ones after which a slow one is the first again. */
 const FORGOTTEN = 1000;
 
-const { O_DIRECT, O_DSYNC, O_SYNC } = nodeFs.constants;
-/** Each of these waits for the disk. */
-const WAITS = O_DIRECT | O_DSYNC | O_SYNC;
 /** Deno's node:fs refuses descriptors that it has not opened itself. */
 const OWN = process.versions.deno === undefined;
 
@@ -39,21 +36,15 @@ function tookLong(now: number): void {
   quick = 0;
 }
 
-/** What decides for one handle. */
+/** What decides for one open file. */
 export class Inline {
-  private readonly flags: number;
   /** null: nobody has asked. */
   private local: boolean | null = null;
-
-  /** `flags`: those of open(2). */
-  constructor(flags: number) {
-    this.flags = flags;
-  }
 
   /** Whether writes of so many bytes are made on this thread. */
   takes(fd: number, length: number): boolean {
     if (length > MOST_BYTES) return false;
-    this.local ??= (this.flags & WAITS) === 0 && OWN && native().localNow(fd);
+    this.local ??= OWN && native().localNow(fd);
     return this.local && performance.now() >= pausedUntil;
   }
 

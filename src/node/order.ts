@@ -9,6 +9,7 @@
 import { native } from '../binding.ts';
 import { nodeFs } from './builtin.ts';
 import { atOnce } from './callback.ts';
+import { Inline } from './inline.ts';
 
 const { S_IFBLK, S_IFREG } = nodeFs.constants;
 
@@ -103,6 +104,7 @@ interface Busy {
   close: (() => void) | null;
   /** Asked by a second one that has a place. */
   positioned: boolean | null;
+  readonly inline: Inline;
 }
 
 const busy: Map<number, Busy> = new Map();
@@ -113,13 +115,18 @@ const busy: Map<number, Busy> = new Map();
  * behind it.
  */
 export function during(fd: number): () => void {
-  const own = busy.get(fd) ?? { count: 0, close: null, positioned: null };
+  const own = busy.get(fd) ?? { count: 0, close: null, positioned: null, inline: new Inline() };
   if (own.count++ === 0) busy.set(fd, own);
   return () => {
     if (--own.count > 0) return;
     if (own.close !== null) own.close();
     else if (busy.get(fd) === own) busy.delete(fd);
   };
+}
+
+/** What decides about small writes, as long as operations are in flight: see `hasPlaces`. */
+export function inlineOf(fd: number): Inline {
+  return busy.get(fd)?.inline ?? new Inline();
 }
 
 /** Starts what looks at the file as the operations before it leave it; those after it wait. */

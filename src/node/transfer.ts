@@ -1,9 +1,11 @@
 // fs.read, readv, write and writev of any length: one operation moves at most 1 MiB.
 
+import { checkView } from '../check.ts';
 import { type Done, type Holder, Quick } from '../fs/quick.ts';
 import type { Op } from '../op.ts';
 import type { Runtime } from '../runtime.ts';
 import { MAX_TRANSFER } from '../sqe.ts';
+import type { Inline } from './inline.ts';
 import { hasPosition } from './order.ts';
 
 /** Bytes `from` to `from + length` of several views. */
@@ -34,7 +36,8 @@ export abstract class Transfer implements Holder, Done {
   readonly fd: number;
   private readonly views: readonly ArrayBufferView[];
   private readonly position: number | bigint;
-  private readonly writes: boolean;
+  /** null: it reads. */
+  private readonly inline: Inline | null;
   private readonly total: number;
   private count = 0;
   /** Bytes of the window that is on its way. */
@@ -46,13 +49,13 @@ export abstract class Transfer implements Holder, Done {
     fd: number,
     views: readonly ArrayBufferView[],
     position: number | bigint,
-    writes: boolean,
+    inline: Inline | null,
   ) {
     this.runtime = runtime;
     this.fd = fd;
     this.views = views;
     this.position = position;
-    this.writes = writes;
+    this.inline = inline;
     this.total = bytesIn(views);
   }
 
@@ -60,15 +63,16 @@ export abstract class Transfer implements Holder, Done {
   protected abstract ended(error: unknown, count: number): void;
 
   begin(): void {
-    const { views, count, total, writes } = this;
+    const { views, count, total, inline } = this;
     const at = this.at();
     const [first] = views;
     try {
       this.length = Math.min(total - count, MAX_TRANSFER);
       if (views.length === 1 && first !== undefined && typeof at === 'number') {
+        if (inline !== null && this.wrote(inline, first, at)) return;
         const whole = this.length === total;
         const view = whole ? first : (part(views, count, this.length)[0] as ArrayBufferView);
-        new Quick(this, !writes, view, at, this).begin();
+        new Quick(this, inline === null, view, at, this).begin();
       } else {
         this.vector(at).then(
           (moved) => this.moved(moved),
@@ -80,11 +84,26 @@ export abstract class Transfer implements Holder, Done {
     }
   }
 
+  /** A small write is made on this thread, now or in a later iteration. False: the ring does it. */
+  private wrote(inline: Inline, view: ArrayBufferView, at: number): boolean {
+    const { runtime, fd, count, length } = this;
+    if (runtime.ended || !inline.takes(fd, length)) return false;
+    const { executor } = runtime;
+    if (!executor.affords) {
+      executor.postpone(this);
+      return true;
+    }
+    checkView('buffer', view); // It may be gone since the call.
+    const place = at < 0 ? null : at;
+    this.moved(inline.write(fd, view as NodeJS.ArrayBufferView, count, length, place, executor));
+    return true;
+  }
+
   private vector(at: number | bigint): Op<number> {
-    const { fd, views, count, length, total, writes } = this;
+    const { fd, views, count, length, total, inline } = this;
     const { op } = this.runtime;
     const parts = length === total ? views : part(views, count, length);
-    return writes ? op.writev(fd, parts, at) : op.readv(fd, parts, at);
+    return inline === null ? op.readv(fd, parts, at) : op.writev(fd, parts, at);
   }
 
   private at(): number | bigint {
@@ -102,7 +121,7 @@ export abstract class Transfer implements Holder, Done {
   /** A write goes on until all is out, as in libuv. A read ends where read(2) would. */
   private more(count: number): boolean {
     if (count === 0 || this.count === this.total) return false;
-    return this.writes || (count === this.length && hasPosition(this.fd));
+    return this.inline !== null || (count === this.length && hasPosition(this.fd));
   }
 
   failed(error: unknown): void {
