@@ -27,7 +27,7 @@ export interface Stats {
   wakes: number;
   overflows: number;
   stale: number;
-  /** Small files that were in the kernel's caches, and took no operation. */
+  /** Files, or what is known of them, in the kernel's caches: calls that took no operation. */
   looks: number;
   inFlight: number;
   /** Bytes of slabs for copies. */

@@ -1,4 +1,4 @@
-//! The ring as TypeScript holds it: shared memory and two bare functions.
+//! The ring as TypeScript holds it: shared memory and a few bare functions.
 
 use super::{check, memory, now, parker::Parker, teardown};
 use napi::bindgen_prelude::*;
