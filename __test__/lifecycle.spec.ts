@@ -524,6 +524,14 @@ for (const [title, env] of [
   });
 }
 
+test.serial('sockets have their turns while stats are awaited in a loop', async (t) => {
+  const count = 50_000 * STRESS;
+  const found = await report<{ stats: number; echoes: number }>(t, 'fs-turns.mjs', [`${count}`]);
+  t.is(found.stats, count);
+  // Some hundred iterations of half a millisecond: an echo takes two of them, on Deno four.
+  t.true(found.echoes >= 25, `${found.echoes} echoes`);
+});
+
 test.serial('bytes land in buffers that only the operation refers to', async (t) => {
   interface Collected {
     rounds: number;

@@ -54,6 +54,8 @@ export class Executor {
   /** What ends the iteration: an immediate; a timer where that would not end the loop's sleep. */
   private mark: NodeJS.Immediate | null = null;
   private alarm: NodeJS.Timeout | null = null;
+  /** This iteration, on Deno: it ends with a timer, whatever waits. */
+  private timed = false;
   private readonly waiting: Queue<Later> = new Queue();
   private workFirst = false;
 
@@ -198,15 +200,18 @@ export class Executor {
   /**
    * The end of the iteration comes: in time for what waits for it and holds the process. An
    * immediate would hold it as well, and an unreferenced one does not end the event loop's sleep.
+   * Deno asks for its sockets only once in some sixteen immediates: there, behind an iteration that
+   * was spent, every other one ends with a timer, for which it asks them.
    */
   private arm(): void {
     const held = this.waiting.length > 0 || (this.deferred && this.holds());
-    if (!DENO || held || this.reactor.holds) {
+    if (!this.timed && (!DENO || held || this.reactor.holds)) {
       this.mark ??= setImmediate(this.onEnd).unref();
       if (held) this.mark.ref();
     }
-    if (!held && (this.deferred || this.mark === null)) {
+    if (this.timed || (!held && (this.deferred || this.mark === null))) {
       this.alarm ??= setTimeout(this.onEnd, 0).unref();
+      if (held) this.alarm.ref();
     }
   }
 
@@ -220,6 +225,7 @@ export class Executor {
     this.mark = null;
     this.alarm = null;
     this.open = false;
+    this.timed = DENO && this.spent && !this.timed;
     this.spent = false;
     const { deferred } = this;
     this.deferred = false;
