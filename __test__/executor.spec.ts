@@ -334,6 +334,79 @@ test.serial('many tasks and endless cached reads leave the event loop its turns'
   }
 });
 
+// PAIR: only-typescript -- in Rust nothing waits for a budget beside the ring
+test.serial(
+  'work that waited and spends no budget itself is begun in many iterations',
+  async (t) => {
+    const rt = await runtime(t);
+    // Each takes 25 µs by this clock, and tells nobody.
+    const { now } = performance;
+    let clock = now.call(performance) + 60_000;
+    performance.now = () => clock;
+    t.teardown(() => {
+      performance.now = now;
+    });
+    const all = many(1000);
+    let [begun, inThis, most] = [0, 0, 0];
+    const count = () => {
+      most = Math.max(most, inThis);
+      inThis = 0;
+      if (begun < all) setImmediate(count);
+    };
+    setImmediate(count);
+    const work = {
+      begin() {
+        begun++;
+        inThis++;
+        clock += 0.025;
+      },
+    };
+    for (let i = 0; i < all; i++) rt.executor.postpone(work);
+    await until(() => begun === all);
+    await immediate();
+    t.true(most > 0 && most <= 64, `${most} in one iteration`);
+  },
+);
+
+// PAIR: only-typescript -- in Rust nothing waits for a budget beside the ring
+test('work that waited holds the process until it has begun, also when some throws', async (t) => {
+  const source = `
+    process.on('exit', () => console.log('exit'));
+    const { executor } = new ringcore.Runtime().unref();
+    const held = () => process.getActiveResourcesInfo().includes('Immediate');
+    const begin = (name) => ({
+      begin() {
+        console.log(name, held());
+        queueMicrotask(() => console.log('behind', name, held()));
+      },
+    });
+    executor.postpone(begin('a'));
+    executor.postpone(begin('b'));
+    console.log('postponed', held());
+    setTimeout(() => {
+      const throws = { begin() { throw new Error('thrown'); } };
+      const other = { begin: () => console.log('other') };
+      for (const work of [throws, other]) executor.postpone(work);
+      try {
+        executor.onEnd();
+      } catch (error) {
+        console.log(error.message, held());
+      }
+    }, 1);`;
+  const { stdout, stderr, code } = await child(source);
+  const lines = [
+    'postponed true',
+    'a false',
+    'b false',
+    'behind a false',
+    'behind b false',
+    'thrown true',
+    'other',
+    'exit',
+  ];
+  t.deepEqual([stdout.trim().split('\n'), stderr, code], [lines, '', 0]);
+});
+
 // PAIR: only-typescript -- a Rust process ends when main returns
 test('tasks hold the process, close and an idle ring let it go', async (t) => {
   const source = `

@@ -14,7 +14,7 @@ const BUDGET_US = 500;
 const BUDGET_COMPLETIONS = 256;
 /** Descriptors that are submitted at once instead of at the end of the microtasks. */
 const FLUSH = 64;
-/** How often tasks look at the clock while they are polled without any turn of the ring. */
+/** How often polls, or work that begins, look at the clock without any turn of the ring. */
 const POLLS = 32;
 
 /**
@@ -57,6 +57,7 @@ export class Executor {
   /** This iteration, on Deno: it ends with a timer, whatever waits. */
   private timed = false;
   private readonly waiting: Queue<Later> = new Queue();
+  private working = false;
   private workFirst = false;
 
   /** Tells the runtime when the ring is beyond use. */
@@ -204,7 +205,8 @@ export class Executor {
    * was spent, every other one ends with a timer, for which it asks them.
    */
   private arm(): void {
-    const held = this.waiting.length > 0 || (this.deferred && this.holds());
+    const waits = this.waiting.length > 0 && !this.working;
+    const held = waits || (this.deferred && this.holds());
     if (!this.timed && (!DENO || held || this.reactor.holds)) {
       this.mark ??= setImmediate(this.onEnd).unref();
       if (held) this.mark.ref();
@@ -234,9 +236,10 @@ export class Executor {
     this.workFirst = deferred && !workFirst;
     try {
       if (workFirst) this.work();
-      if (deferred) this.turn();
+      else if (deferred) this.turn();
     } finally {
-      if (!workFirst) this.work();
+      if (workFirst) this.turn();
+      else this.work();
     }
     if (!this.closed && this.reactor.ring.border.idle > 0) this.request();
   };
@@ -275,10 +278,22 @@ export class Executor {
   private work(): void {
     const { waiting } = this;
     // What begins may wait once more: for another iteration.
-    for (let left = waiting.length; left > 0 && (this.closed || this.affords); left--) {
-      waiting.take().begin();
+    const all = waiting.length;
+    if (all === 0) return;
+    this.working = true; // Most often nothing waits at the end: that holds no process.
+    const start = performance.now();
+    try {
+      if (!this.open) this.openWindow();
+      for (let begun = 0; begun < all && (this.closed || !this.spent); begun++) {
+        waiting.take().begin();
+        // What goes to the ring is charged here (I8).
+        const look = begun % POLLS === POLLS - 1;
+        if (look && (performance.now() - start) * 1000 > BUDGET_US) this.spent = true;
+      }
+    } finally {
+      this.working = false;
+      if (waiting.length > 0) this.arm();
     }
-    if (waiting.length > 0) this.arm();
   }
 
   /** Everything between two turns is charged: polls, copies, the user's microtasks. */
