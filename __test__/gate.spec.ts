@@ -9,6 +9,7 @@ import test from 'ava';
 import { ReadFile } from '../src/fs/read.ts';
 import { WriteFile } from '../src/fs/write.ts';
 import { type Runtime, race, sleep } from '../src/index.ts';
+import { Queue } from '../src/queue.ts';
 import { report } from './lifecycle/child.ts';
 import { failure, folder, many, runtime, settle, until } from './support.ts';
 
@@ -128,4 +129,28 @@ test.serial('a runtime that closes ends everybody in line', async (t) => {
   const ends = [...reads, ...waiting].map((read) => failure(read));
   await rt.close();
   for (const error of await Promise.all(ends)) t.is(error.code, 'ERR_RINGCORE_CLOSED');
+});
+
+test.serial('a long queue keeps its order, and moves no item more than once', (t) => {
+  const queue = new Queue<number>();
+  const all = 100_000;
+  const { slice } = Array.prototype;
+  let moved = 0;
+  Array.prototype.slice = function (this: unknown[], ...args: []) {
+    const part = slice.apply(this, args);
+    moved += part.length;
+    return part;
+  };
+  t.teardown(() => {
+    Array.prototype.slice = slice;
+  });
+  let right = 0;
+  for (let i = 0; i < all; i++) queue.push(i);
+  for (let i = 0; i < all; i++) {
+    if (i % 2 === 0) queue.push(all + i / 2);
+    if (queue.take() === i) right++;
+  }
+  Array.prototype.slice = slice;
+  t.deepEqual([right, queue.length], [all, all / 2]);
+  t.true(moved > 0 && moved <= all * 1.5, `${moved} moved`);
 });

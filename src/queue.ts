@@ -1,6 +1,6 @@
 // PAIR: only-typescript queue.ts -- Rust has VecDeque
 
-/** Places in front that are forgotten in one go. */
+/** As many places in front at least are forgotten in one go. */
 const GONE = 1024;
 
 /** First in, first out: Array.shift() moves all that is behind. */
@@ -19,9 +19,13 @@ export class Queue<T> {
 
   /** The first of a queue that is not empty. */
   take(): T {
-    const item = this.items[this.head++] as T;
-    if (this.head === this.items.length || this.head === GONE) {
-      this.items = this.items.slice(this.head);
+    const item = this.items[this.head] as T;
+    this.items[this.head] = undefined as T; // It is held no longer than it waits.
+    const head = ++this.head;
+    // No more are moved than have left: each item once on the average.
+    const half = head >= GONE && head * 2 >= this.items.length;
+    if (half || head === this.items.length) {
+      this.items = this.items.slice(head);
       this.head = 0;
     }
     return item;
