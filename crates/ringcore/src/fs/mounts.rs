@@ -3,7 +3,8 @@
 //!
 //! The kernel has no call that names the file system of a descriptor and surely waits for nothing:
 //! fstatfs(2) asks the server of NFS, and of FUSE the daemon, which may be this very thread. So
-//! statx(2) tells the mount, and /proc its type, once for each mount.
+//! statx(2) tells the mount, and statmount(2) its type, which is in memory. Before Linux 6.8 that
+//! is in /proc, whose table is long where there are many mounts: all of it is remembered.
 #![allow(unsafe_code)]
 
 use crate::sqe::STATX_BYTES;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 /// for. Not overlay: what lies below may be on a server.
 const LOCAL: [&str; 8] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "f2fs", "tmpfs", "devtmpfs"];
 
-/// Mounts to remember; with more it begins anew.
+/// Mounts to remember; with more, one makes room.
 const MOST: usize = 64;
 /// How long a number is believed that another mount may get. As long as NFS believes its own.
 const BRIEFLY: Duration = Duration::from_secs(1);
@@ -88,19 +89,43 @@ fn number_of_local(fd: i32, id: u64, unique: bool) -> Option<u64> {
       }
       known.swap_remove(place);
     }
-    let found = number(fd).and_then(|number| Some((number, type_of(number)?)));
-    let local = found.as_ref().filter(|(_, name)| LOCAL.contains(&name.as_str()));
-    let local = local.map(|(number, _)| *number);
-    // What could not be read may be there in a while.
-    let for_good = unique && found.is_some();
-    if known.len() == MOST {
-      known.clear();
-    }
-    let until = (!for_good).then(|| Instant::now() + BRIEFLY);
-    known.push(Mount { id, local, until });
+    let local = if unique {
+      if known.len() >= MOST {
+        known.remove(0);
+      }
+      let mount = ask(fd, id);
+      let local = mount.local;
+      known.push(mount);
+      local
+    } else {
+      read_all(known, id)
+    };
     mounts.others |= local.is_none();
     local
   })
+}
+
+/// Asks about a mount whose number no other one gets.
+fn ask(fd: i32, id: u64) -> Mount {
+  let number = number(fd);
+  let name = number.and_then(|number| type_told(id).or_else(|| type_of(number)));
+  let local = name.as_deref().and_then(|name| number.filter(|_| LOCAL.contains(&name)));
+  // What could not be read may be there in a while.
+  Mount { id, local, until: name.is_none().then(|| Instant::now() + BRIEFLY) }
+}
+
+/// Remembers the whole table of /proc for a while, and says the same of one mount in it.
+fn read_all(known: &mut Vec<Mount>, id: u64) -> Option<u64> {
+  let text = mountinfo().unwrap_or_default();
+  let until = Some(Instant::now() + BRIEFLY);
+  *known = mounts_in(&text)
+    .map(|(id, name)| Mount { id, local: LOCAL.contains(&name).then_some(id), until })
+    .collect();
+  if let Some(mount) = known.iter().find(|mount| mount.id == id) {
+    return mount.local;
+  }
+  known.push(Mount { id, local: None, until });
+  None
 }
 
 /// The mount of what is open, as /proc numbers it. While it is open no other mount gets the number.
@@ -112,18 +137,60 @@ fn number(fd: i32) -> Option<u64> {
   Some(u64::from_ne_bytes(found[MNT_ID..MNT_ID + 8].try_into().expect("8")))
 }
 
-/// The type of the file system of a mount. None: it is not below this process's root.
-fn type_of(number: u64) -> Option<String> {
-  let mounts = std::fs::read("/proc/thread-self/mountinfo").ok()?;
-  type_in(&String::from_utf8_lossy(&mounts), number)
+/// The same on every architecture; libc names it on few.
+const SYS_STATMOUNT: libc::c_long = 457;
+const STATMOUNT_FS_TYPE: u64 = 0x20;
+/// Where struct statmount has its mask, the place of the type, and the texts that places are in.
+const TOLD: usize = 8;
+const TYPE: usize = 36;
+const TEXTS: usize = 512;
+
+/// The first version of struct mnt_id_req.
+#[repr(C)]
+struct MountRequest {
+  size: u32,
+  spare: u32,
+  id: u64,
+  param: u64,
 }
 
-/// proc_pid_mountinfo(5): `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`, blanks
-/// in names are escaped.
-fn type_in(mounts: &str, number: u64) -> Option<String> {
-  let number = number.to_string();
-  let line = mounts.lines().find(|line| line.split(' ').next() == Some(&number))?;
-  line.split_once(" - ")?.1.split(' ').next().map(String::from)
+/// The type of the file system of a mount, by statmount(2): it is in the kernel's memory, no
+/// file system is asked. None: the kernel has no such call, or does not tell.
+fn type_told(id: u64) -> Option<String> {
+  let size = std::mem::size_of::<MountRequest>() as u32;
+  let request = MountRequest { size, spare: 0, id, param: STATMOUNT_FS_TYPE };
+  let mut told = [0u8; TEXTS + 256];
+  let (into, len, flags) = (told.as_mut_ptr(), told.len(), 0);
+  // SAFETY: I1: `told` is as long as said, both are used before the call returns.
+  if unsafe { libc::syscall(SYS_STATMOUNT, &request, into, len, flags) } != 0 {
+    return None;
+  }
+  let mask = u64::from_ne_bytes(told[TOLD..TOLD + 8].try_into().expect("8"));
+  let place = u32::from_ne_bytes(told[TYPE..TYPE + 4].try_into().expect("4")) as usize;
+  let text = told.get(TEXTS.checked_add(place)?..)?;
+  let name = std::ffi::CStr::from_bytes_until_nul(text).ok()?;
+  (mask & STATMOUNT_FS_TYPE != 0).then(|| name.to_string_lossy().into_owned())
+}
+
+fn mountinfo() -> Option<String> {
+  let mounts = std::fs::read("/proc/thread-self/mountinfo").ok()?;
+  Some(String::from_utf8_lossy(&mounts).into_owned())
+}
+
+/// The type of the file system of a mount. None: it is not below this process's root.
+fn type_of(number: u64) -> Option<String> {
+  let text = mountinfo()?;
+  let found = mounts_in(&text).find(|(each, _)| *each == number);
+  found.map(|(_, name)| name.into())
+}
+
+/// The mounts and their types. proc_pid_mountinfo(5): `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 -
+/// ext3 /dev/root rw`, blanks in names are escaped.
+fn mounts_in(text: &str) -> impl Iterator<Item = (u64, &str)> {
+  text.lines().filter_map(|line| {
+    let number = line.split(' ').next()?.parse().ok()?;
+    Some((number, line.split_once(" - ")?.1.split(' ').next()?))
+  })
 }
 
 /// statx(2) of what is open, as far as this machine knows: no server is asked.
@@ -146,34 +213,80 @@ mod tests {
 
   #[test]
   fn the_type_of_a_mount_is_read_by_its_number() {
-    let name = |number| type_in(MOUNTS_TEXT, number);
-    assert_eq!(name(27).as_deref(), Some("ext4"));
-    assert_eq!(name(270).as_deref(), Some("fuse.sshfs"));
-    assert_eq!(name(28).as_deref(), Some("nfs4"));
-    assert_eq!((name(2), name(0), name(1)), (None, None, None));
+    let all = [(22, "proc"), (27, "ext4"), (270, "fuse.sshfs"), (28, "nfs4")];
+    assert_eq!(mounts_in(MOUNTS_TEXT).collect::<Vec<_>>(), all);
+  }
+
+  fn opened(path: &str) -> (std::fs::File, i32) {
+    let file = std::fs::File::open(path).unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+    (file, fd)
+  }
+
+  #[test]
+  fn a_mount_is_asked_about_once_and_one_makes_room() {
+    let (_file, fd) = opened("/proc/self/stat");
+    let known =
+      || MOUNTS.with_borrow(|mounts| mounts.known.iter().map(|m| m.id).collect::<Vec<_>>());
+    // No mount has these: what is open tells.
+    for id in 1..=MOST as u64 {
+      assert_eq!(number_of_local(fd, id, true), None, "proc is not on the list");
+    }
+    assert!(!all_local());
+    MOUNTS.with_borrow_mut(|mounts| {
+      assert!(mounts.known.iter().all(|mount| mount.until.is_none()));
+      mounts.known[1].local = Some(7);
+    });
+    assert_eq!(number_of_local(fd, 2, true), Some(7), "not asked again");
+    assert_eq!(number_of_local(fd, 100, true), None);
+    let others = (2..=MOST as u64).chain([100]);
+    assert_eq!(known(), others.collect::<Vec<_>>(), "one is gone");
   }
 
   #[test]
   fn a_number_that_another_mount_may_get_is_believed_briefly() {
-    let file = std::fs::File::open("/proc/self/stat").unwrap();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-    let ids = |mounts: &Mounts| mounts.known.iter().map(|mount| mount.id).collect::<Vec<_>>();
-    let known = || MOUNTS.with_borrow(ids);
-    for (id, unique) in [(1, true), (2, false)] {
-      assert_eq!(number_of_local(fd, id, unique), None, "proc is not on the list");
-    }
-    assert!(!all_local());
-    assert_eq!(known(), vec![1, 2]);
+    let (_file, fd) = opened("/proc/self/stat");
+    let id = number(fd).unwrap();
+    assert_eq!(number_of_local(fd, id, false), None, "proc is not on the list");
+    let all = mounts_in(&mountinfo().unwrap()).count();
+    let none = u64::MAX;
     MOUNTS.with_borrow_mut(|mounts| {
-      assert_eq!(mounts.known[0].until, None);
-      assert!(mounts.known[1].until.is_some());
-      mounts.known[1].until = Some(Instant::now() - BRIEFLY);
-      mounts.known[1].local = Some(7); // What it was until now.
+      assert_eq!(mounts.known.len(), all, "from one read");
+      for mount in &mut mounts.known {
+        assert!(mount.until.is_some());
+        mount.local = Some(7); // What it was until now.
+      }
     });
-    assert_eq!(number_of_local(fd, 2, false), None, "asked again");
-    for id in 100..100 + 3 * MOST as u64 {
-      number_of_local(fd, id, true);
-      assert!(known().len() <= MOST);
+    assert_eq!(number_of_local(fd, id, false), Some(7), "not asked again");
+    MOUNTS.with_borrow_mut(|mounts| {
+      for mount in &mut mounts.known {
+        mount.until = Some(Instant::now() - BRIEFLY);
+      }
+    });
+    assert_eq!(number_of_local(fd, id, false), None, "asked again");
+    assert_eq!(number_of_local(fd, none, false), None, "not in the table");
+    MOUNTS.with_borrow(|mounts| {
+      assert_eq!(mounts.known.len(), all + 1, "it is not asked about each time");
+    });
+  }
+
+  #[test]
+  fn statmount_and_proc_agree() {
+    for path in ["/", "/proc", "/dev/shm"] {
+      let (_file, fd) = opened(path);
+      let mut found = [0; STATX_BYTES as usize];
+      assert!(statx(fd, STATX_MNT_ID_UNIQUE, &mut found));
+      let id = u64::from_ne_bytes(found[MNT_ID..MNT_ID + 8].try_into().expect("8"));
+      let told = type_told(id);
+      if told.is_none() {
+        eprintln!("skipped: {path}: statmount(2) does not tell here (Linux 6.8 has it)");
+        continue;
+      }
+      // Where /proc says more (`fuse.sshfs`), that is the daemon's word.
+      let listed = number(fd).and_then(type_of);
+      let listed = listed.map(|name| name.split('.').next().expect("one").to_string());
+      assert_eq!(told, listed, "{path}");
+      assert!(path != "/proc" || told.as_deref() == Some("proc"));
     }
   }
 }
