@@ -280,8 +280,9 @@ export class Mock implements Driver {
     if (waits) this.tickets[ticket] = entry;
     const { words } = this;
     const ended = words[C.H_FATAL] !== 0 ? words[C.H_FATAL] : ECANCELED;
-    if (opcode === S.IORING_OP_CLOSE && !waits) this.takeOwn(entry);
-    else if (words[C.H_FATAL] !== 0 || words[C.H_CLOSED] === 1) this.world.post(entry, -ended);
+    const over = words[C.H_FATAL] !== 0 || words[C.H_CLOSED] === 1;
+    if (opcode === S.IORING_OP_CLOSE && (over || !waits)) this.takeOwn(entry);
+    else if (over) this.world.post(entry, -ended);
     else if (opcode === S.IORING_OP_ASYNC_CANCEL) {
       // As in Ring::cancel: whoever stops waiting for a close, its number is gone all the same.
       if (waits || target?.opcode !== S.IORING_OP_CLOSE) this.waiting.unshift(entry);
@@ -289,7 +290,7 @@ export class Mock implements Driver {
     return 0;
   }
 
-  /** A close that the ring owes: on a ring that has ended it is done at once. */
+  /** A close that the ring owes, or any on a ring that has ended: there it is done at once. */
   private takeOwn(entry: Taken): void {
     if (this.words[C.H_FATAL] !== 0 || this.words[C.H_CLOSED] === 1) this.world.take(entry);
     else this.waiting.unshift(entry);

@@ -12,13 +12,10 @@
 import { AbortError, errnoError } from '../error.ts';
 import { Outcome } from '../future.ts';
 import { FieldsOp, nothing } from '../ops/fields.ts';
-import type { Started } from '../reactor.ts';
-import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
 import { IORING_OP_CLOSE } from '../sqe.ts';
 
 const EBADF = 9;
-const ECANCELED = 125;
 
 /** The position that the kernel keeps, as an offset. */
 export const CURSOR = -1;
@@ -37,18 +34,10 @@ interface Signalled extends User {
   refuse(error: unknown): void;
 }
 
+/** The number is the ring's from here on, whatever the result: see settle.rs. */
 class CloseOp extends FieldsOp<void> {
-  private readonly number: number;
-
   constructor(runtime: Runtime, fd: number) {
     super(runtime, IORING_OP_CLOSE, 'close', { fd }, nothing, undefined);
-    this.number = fd;
-  }
-
-  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
-    // Cancelled before it ran, it has closed nothing.
-    if (res === -ECANCELED) ring.closeFd(this.number);
-    return super.complete(res, flags, opened, ring);
   }
 
   /** Nobody waits for it any more; it closes all the same. */

@@ -8,7 +8,6 @@ import { DetachedError, errnoError } from '../error.ts';
 import type { OpOptions } from '../op.ts';
 import { AT_FDCWD } from '../ops/paths.ts';
 import { large } from '../ops/vectors.ts';
-import type { Reactor, Started } from '../reactor.ts';
 import type { Ring } from '../ring.ts';
 import type { Runtime } from '../runtime.ts';
 import {
@@ -23,7 +22,6 @@ import { AGAIN, Composite, DONE } from './composite.ts';
 import { inputPath, pathText } from './path.ts';
 
 const NONE = NO_REGION | 0;
-const ECANCELED = 125;
 const EIO = 5;
 
 const OPENING = 0;
@@ -42,8 +40,6 @@ export class WriteFile extends Composite<void> {
   private stage: number;
   private readonly length: number;
   private written = 0;
-  /** The descriptor that the close is about. */
-  private closing = -1;
 
   /** A checked path with flags and mode; or null, and `target` is a descriptor, at its position. */
   constructor(
@@ -106,8 +102,7 @@ export class WriteFile extends Composite<void> {
         return;
       default:
         this.call = 'close';
-        this.closing = this.giveAway(ring);
-        border.start(IORING_OP_CLOSE, ticket, this.closing, NONE, 0, 0, 0, 0, 0, 0, 0);
+        border.start(IORING_OP_CLOSE, ticket, this.giveAway(ring), NONE, 0, 0, 0, 0, 0, 0, 0);
     }
   }
 
@@ -133,13 +128,6 @@ export class WriteFile extends Composite<void> {
 
   private after(state: number): number {
     return state === WRITING && this.flush ? SYNCING : CLOSING;
-  }
-
-  override complete(res: number, flags: number, opened: boolean, ring: Ring<Started>): number {
-    // A close that was cancelled before it ran has closed nothing.
-    if (res === -ECANCELED && this.closing >= 0) (this.reactor as Reactor).closeFd(this.closing);
-    this.closing = -1;
-    return super.complete(res, flags, opened, ring);
   }
 
   protected made(): void {}

@@ -223,7 +223,7 @@ pub(crate) fn start(pool: &mut Pool) -> bool {
 
 /// Runs it with all signals blocked, which a thread that is made meanwhile inherits: signals are
 /// for the threads that expect them.
-fn unsignalled<R>(run: impl FnOnce() -> R) -> R {
+pub(crate) fn unsignalled<R>(run: impl FnOnce() -> R) -> R {
   let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
   let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
   // SAFETY: I1: sets of this function's own; the calls cannot fail with these arguments.

@@ -28,6 +28,7 @@ pub mod input;
 pub mod join;
 pub mod kernel;
 mod lane;
+mod late;
 pub mod mock;
 pub mod op;
 pub mod ops;

@@ -115,6 +115,7 @@ pub struct Ring {
   /// The wake-up read's CQE came: it must be armed again.
   pub(crate) woken: bool,
   pub(crate) closed: bool,
+  pub(crate) late: crate::late::Late,
   /// The kernel's thread takes entries when it likes (SQPOLL): inputs stay in their slots.
   pub(crate) polled: bool,
   /// The only opcodes that may run; `None`: all. Refused here before the kernel refuses them.
@@ -149,6 +150,7 @@ impl Ring {
       fatal: None,
       woken: false,
       closed: false,
+      late: Default::default(),
       polled,
       allow: None,
     })
@@ -161,7 +163,7 @@ impl Ring {
     if !self.allows(opcode) {
       return self.refuse(entry, (ERRNO_NOT_ALLOWED + opcode) as i32);
     }
-    if let Some(errno) = self.refuses(&entry.sqe) {
+    if let Some(errno) = self.refuses(&entry.sqe).or_else(|| self.closes_here(&entry.sqe)) {
       return self.refuse(entry, errno);
     }
     let direct = self.own.is_empty() && self.backlog.is_empty() && self.fits(entry.inline_bytes());
@@ -375,14 +377,15 @@ impl Ring {
   /// I7: cancels everything, waits for every CQE up to `bound`, gives the events that came. False:
   /// something has not ended; its memory is leaked on purpose, never freed.
   pub fn close(&mut self, bound: Duration, events: &mut Vec<Event>) -> bool {
-    self.closed = true;
+    (self.closed, self.late.ending) = (true, true);
     let drained = self.drain(Instant::now() + bound, events);
+    self.unclosed().iter().for_each(|sqe| self.close_fd(sqe.fd));
     if !drained {
-      self.unclosed().iter().for_each(|sqe| close_now(sqe.fd));
       self.leak();
     }
     // The kernel's descriptors go now; memory goes with those who hold it.
     self.driver = Box::new(Closed);
+    self.late.close();
     drained
   }
 }

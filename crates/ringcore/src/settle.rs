@@ -88,8 +88,12 @@ impl Ring {
     entries.into_iter().map(refuse).collect()
   }
 
-  /// Closes a descriptor that nobody received, without blocking this thread.
+  /// Closes a descriptor that nobody received, without blocking this thread while the ring lasts.
   pub fn close_fd(&mut self, fd: i32) {
+    if self.late.ending {
+      self.late.came(fd);
+      return;
+    }
     if self.closed || self.fatal.is_some() {
       close_now(fd);
       return;
@@ -97,6 +101,13 @@ impl Ring {
     let opcode = IORING_OP_CLOSE as u8;
     let user_data = OWNER_CLOSE | fd as u32 as u64;
     self.own.push_back(Sqe { opcode, fd, user_data, ..Sqe::default() });
+  }
+
+  /// A close that comes when the ring has ended is made without it: its number is the ring's.
+  pub(crate) fn closes_here(&mut self, sqe: &Sqe) -> Option<i32> {
+    let ended = self.closed || self.fatal.is_some();
+    let closes = ended && sqe.opcode as u32 == IORING_OP_CLOSE && sqe.file_index == 0;
+    closes.then(|| self.close_fd(sqe.fd)).map(|_| 0)
   }
 
   /// One CQE: the ring's own, a stale one (I4), an abandoned one (I3), or an event.
@@ -121,7 +132,7 @@ impl Ring {
     let abandoned = matches!(slot.lifecycle, Lifecycle::Abandoned);
     // One that waited in io-wq (NFS, FUSE) when everything was cancelled never ran. Members of a
     // chain may not have, and are their caller's then.
-    let unrun = cqe.res == -libc::ECANCELED && !slot.chained;
+    let unrun = self.late.swept && cqe.res == -libc::ECANCELED && !slot.chained;
     let unclosed = slot.closes.filter(|fd| unrun && *fd >= 0);
     let res = match slot.ended {
       0 if unclosed.is_some() => 0,
@@ -141,7 +152,7 @@ impl Ring {
     }
     let mut flags = cqe.flags;
     let group = slot.group.filter(|_| flags & IORING_CQE_F_BUFFER != 0);
-    unclosed.into_iter().for_each(|fd| self.close_fd(fd));
+    unclosed.into_iter().for_each(|fd| self.late.cancelled(fd));
     if let Some(group) = group {
       self.groups.took(group, (flags >> 16) as u16);
     }
@@ -172,8 +183,9 @@ impl Ring {
     self.woken |= cqe.user_data == OWN_WAKE;
     if cqe.user_data & OWNER_DIRECT == OWNER_DIRECT {
       self.free_direct(cqe.user_data as u32);
-    } else if cqe.user_data & OWNER_CLOSE == OWNER_CLOSE && cqe.res == -libc::ECANCELED {
-      self.close_fd(cqe.user_data as i32); // As below.
+    } else if self.late.swept && cqe.user_data & OWNER_CLOSE == OWNER_CLOSE {
+      let unrun = (cqe.res == -libc::ECANCELED).then_some(cqe.user_data as i32); // As above.
+      unrun.into_iter().for_each(|fd| self.late.cancelled(fd));
     }
   }
 
@@ -224,7 +236,7 @@ impl Ring {
     self.fatal = Some(errno);
     // What the ring owes is done without it (I3).
     let unclosed = self.unclosed();
-    unclosed.iter().for_each(|sqe| close_now(sqe.fd));
+    unclosed.iter().for_each(|sqe| self.close_fd(sqe.fd));
     let closed: HashSet<u64> = unclosed.iter().map(|sqe| sqe.user_data).collect();
     for key in self.slots.keys() {
       let slot = self.slots.get(key).expect("listed just now");
@@ -271,6 +283,7 @@ impl Ring {
       if self.only_sent(false) || Instant::now() >= deadline {
         break;
       }
+      self.late.swept |= stuck;
       // One pass looks at everything: for each few completions of thousands it took too long.
       if stuck && !self.driver.cancel_all() {
         let keys = self.slots.keys().into_iter();
@@ -289,7 +302,8 @@ impl Ring {
       let mut cqes = [Cqe::default(); 64];
       let count = self.driver.reap(&mut cqes);
       cqes[..count].iter().for_each(|cqe| self.complete(cqe, events));
-      if count == 0 {
+      // Nothing is cancelled: a timer without a pause would go on for ever.
+      if count == 0 || Instant::now() >= deadline {
         break;
       }
     }

@@ -98,6 +98,8 @@ pub struct Script {
   /// How many entries each enter took.
   pub rounds: Vec<usize>,
   pub cq: VecDeque<Cqe>,
+  /// What completes when everything is cancelled.
+  pub swept: VecDeque<Cqe>,
   pub enters: VecDeque<i32>,
 }
 
@@ -174,6 +176,8 @@ impl Driver for Scripted {
   }
 
   fn cancel_all(&mut self) -> bool {
+    let script = &mut *self.script.borrow_mut();
+    script.cq.append(&mut script.swept);
     true
   }
 }
