@@ -31,6 +31,8 @@ use std::time::Duration;
 const EXIT_BOUND: Duration = Duration::from_secs(10);
 /// The process whose exit(3) waits; not a child that it forked, which has no thread of the lane.
 static EXITS: AtomicI32 = AtomicI32::new(0);
+/// exit(3) calls `at_exit`, which a child that was forked inherits.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
 
 /// Whether an opcode is the lane's: the kernel has never heard of it.
 pub(crate) const fn serves(opcode: u32) -> bool {
@@ -202,8 +204,8 @@ extern "C" fn at_exit() {
 /// One thread more. False: none can be had, or no ring for it.
 pub(crate) fn start(pool: &mut Pool) -> bool {
   // SAFETY: I6: no argument, no failure.
-  let process = unsafe { libc::getpid() };
-  if EXITS.swap(process, Ordering::Relaxed) != process {
+  EXITS.store(unsafe { libc::getpid() }, Ordering::Relaxed);
+  if !REGISTERED.swap(true, Ordering::Relaxed) {
     // SAFETY: I6: the function is there as long as this library is; one of both calls it, once.
     unsafe { (libc::atexit(at_exit), at_quick_exit(at_exit)) };
   }
