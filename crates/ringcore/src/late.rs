@@ -1,11 +1,15 @@
 // PAIR: only-rust late.rs -- in TypeScript the end of a ring is one call
 //! What a ring still has to close at its end. close(2) may wait for a file system (FUSE, NFS), also
-//! for ever: a thread of its own does it, when the ring is gone.
+//! for ever: a thread of its own does it, when the ring is gone, and is waited for briefly only.
 #![allow(unsafe_code)]
 
 use crate::ring::close_now;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{mpsc, Arc};
+use std::time::Duration;
+
+/// What waits for no server is closed by then, and whoever has closed the ring finds it closed.
+const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// The descriptors that the end of a ring leaves, and how far that end is.
 #[derive(Default)]
@@ -41,10 +45,16 @@ impl Late {
       return;
     }
     let theirs = fds.clone();
-    let close = move || theirs.iter().copied().for_each(close_now);
+    let (over, ended) = mpsc::channel::<()>();
+    let close = move || {
+      theirs.iter().copied().for_each(close_now);
+      drop(over);
+    };
     let builder = std::thread::Builder::new().name("ringcore-close".into()).stack_size(128 << 10);
     if crate::lane::unsignalled(|| builder.spawn(close)).is_err() {
       fds.iter().copied().for_each(close_now);
     }
+    // It says nothing, but hangs up.
+    let _ = ended.recv_timeout(BRIEFLY);
   }
 }
