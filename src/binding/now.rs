@@ -8,15 +8,12 @@
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, JsValue, sys};
 use napi_derive::napi;
-use ringcore::fs::cached::known;
+use ringcore::fs::cached::{known, preadv_now};
 use ringcore::fs::stat::is_local_file;
 use std::ptr::null_mut;
 
 /// The cursor, as a position.
 const CURSOR: i64 = -1;
-
-/// Not every libc has it, nor preadv2.
-const RWF_NOWAIT: i32 = 8;
 
 /// Fills `length` bytes of a Uint8Array from `from` on; `position` -1 is the cursor. Fewer: the
 /// file has ended. A negative errno: nothing has happened, the ring is to be asked. So it is when
@@ -93,7 +90,7 @@ fn fill(fd: i32, base: *mut u8, length: usize, position: i64) -> i32 {
     let at = if position == CURSOR { CURSOR } else { position + done as i64 };
     // SAFETY: I1: in the view's bytes by the check of the caller; they stay where they are until
     // JavaScript runs again, which is after this call, and the kernel keeps nothing of it.
-    let count = unsafe { libc::syscall(libc::SYS_preadv2, fd, &part, 1, at, 0, RWF_NOWAIT) };
+    let count = unsafe { preadv_now(fd, &[part], at) };
     if count == 0 {
       break;
     }

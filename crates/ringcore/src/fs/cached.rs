@@ -17,11 +17,12 @@ use crate::border::Border;
 use crate::cqe::*;
 use crate::executor::current;
 use crate::fs::larger::read_larger;
+use crate::fs::mounts::statx;
 use crate::ring::{close_now, Ring};
-use crate::sqe::{IORING_OP_CLOSE, IORING_OP_OPENAT, IORING_OP_READ};
+use crate::sqe::{IORING_OP_CLOSE, IORING_OP_OPENAT, IORING_OP_READ, STATX_BYTES};
+use crate::statx::decode;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString};
-use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -104,42 +105,51 @@ pub(super) fn open_cached(path: &CStr, flags: i32) -> std::result::Result<i32, i
 /// The kind (`S_IFMT`) and the size of what is open, as far as this machine knows: no server is
 /// asked, as fstat(2) would. statx(2) with AT_STATX_DONT_SYNC.
 pub fn known(fd: i32) -> Option<(u32, u64)> {
-  let mut found = MaybeUninit::<libc::statx>::uninit();
-  let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-  let mask = libc::STATX_TYPE | libc::STATX_SIZE;
-  let (name, into) = (c"".as_ptr(), found.as_mut_ptr());
-  // SAFETY: I1: written before the call returns.
-  if unsafe { libc::syscall(libc::SYS_statx, fd, name, flags, mask, into) } != 0 {
+  let mut found = [0; STATX_BYTES as usize];
+  if !statx(fd, libc::STATX_TYPE | libc::STATX_SIZE, &mut found) {
     return None;
   }
-  // SAFETY: I1: the call has filled it.
-  let found = unsafe { found.assume_init() };
-  Some((u32::from(found.stx_mode) & libc::S_IFMT, found.stx_size))
+  let found = decode(&found);
+  Some((u32::from(found.mode) & libc::S_IFMT, found.size))
+}
+
+/// preadv2(2) with RWF_NOWAIT: what is in memory already; -1: nothing is, without waiting. `offset`
+/// -1 is the cursor.
+///
+/// # Safety
+/// I1: the parts may be written until the call returns.
+pub unsafe fn preadv_now(fd: i32, parts: &[libc::iovec], offset: i64) -> isize {
+  let (count, high) = (parts.len() as i64, 0i64);
+  // SAFETY: I1: as the caller has promised.
+  let res = unsafe {
+    libc::syscall(libc::SYS_preadv2, fd, parts.as_ptr(), count, offset, high, libc::RWF_NOWAIT)
+  };
+  res as isize
 }
 
 /// Bytes from the file's start, its position left alone; -1: not without waiting.
 fn read_now(fd: i32, into: &mut [u8]) -> isize {
   let iovec = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
-  let (offset, high) = (0, 0);
   // SAFETY: I1: `into` is written before the call returns, and no longer than it is.
-  let res = unsafe {
-    libc::syscall(libc::SYS_preadv2, fd, &iovec, 1, offset as i64, high as i64, libc::RWF_NOWAIT)
-  };
-  res as isize
+  unsafe { preadv_now(fd, &[iovec], 0) }
 }
 
 impl Ring {
   /// A look at a file, where this ring may open and read some.
   pub fn look(&mut self, path: &CStr, into: &mut [u8]) -> Cached {
-    let opcodes = [IORING_OP_OPENAT, IORING_OP_READ, IORING_OP_CLOSE];
-    let allowed = opcodes.iter().all(|opcode| self.allows(*opcode));
-    // With a polling thread this one makes no system calls.
-    if self.closed || self.fatal.is_some() || self.polled || !allowed {
+    if !self.may_look(&[IORING_OP_OPENAT, IORING_OP_READ, IORING_OP_CLOSE]) {
       return Cached::Unknown;
     }
     let found = self.driver.look(path, into);
     self.stats.looks = self.stats.looks.wrapping_add((found != Cached::Unknown) as u32);
     found
+  }
+
+  /// Whether plain calls may stand for these operations.
+  pub(super) fn may_look(&self, opcodes: &[u32]) -> bool {
+    let allowed = opcodes.iter().all(|opcode| self.allows(*opcode));
+    // With a polling thread this one makes no system calls.
+    !self.closed && self.fatal.is_none() && !self.polled && allowed
   }
 }
 
@@ -148,10 +158,8 @@ impl Border {
   pub fn look(&mut self) {
     self.close_looked();
     let (from, len) = (self.get(H_CACHED), self.get(H_CACHED_PATH));
-    let found = match from.checked_add(len) {
-      Some(end) if end <= INPUTS_BYTES => self.look_at(from as usize, len as usize),
-      _ => Cached::Unknown,
-    };
+    let path = self.input_path(from, len);
+    let found = path.map_or(Cached::Unknown, |path| self.look_at(path));
     let (res, fd) = match found {
       Cached::Whole(bytes) => (bytes as i32, -1),
       Cached::Larger(fd, size) => (size as i32, fd),
@@ -178,19 +186,22 @@ impl Border {
     }
   }
 
-  fn look_at(&mut self, from: usize, len: usize) -> Cached {
-    let memory = self.memory().clone();
-    let path = memory.base().wrapping_add(BORDER_INPUTS as usize + from);
-    let into = memory.base().wrapping_add(BORDER_CACHED as usize);
-    // SAFETY: I6: in the slab by the caller's check; only the JavaScript thread writes there, and
-    // it is in this call.
-    let path = unsafe { std::slice::from_raw_parts(path, len) };
-    // SAFETY: I6: as above; nothing else lies in these bytes of the slab.
+  fn look_at(&mut self, path: &CStr) -> Cached {
+    let into = self.memory().base().wrapping_add(BORDER_CACHED as usize);
+    // SAFETY: I6: in the slab; nothing else lies in these bytes of it, and only the JavaScript
+    // thread touches them, which is in this call.
     let into = unsafe { std::slice::from_raw_parts_mut(into, CACHED_BYTES as usize) };
-    match CStr::from_bytes_with_nul(path) {
-      Ok(path) => self.ring.look(path, into),
-      Err(_) => Cached::Unknown,
-    }
+    self.ring.look(path, into)
+  }
+
+  /// A path among the inputs; None: it has no end there.
+  pub(super) fn input_path(&self, from: u32, len: u32) -> Option<&'static CStr> {
+    let end = from.checked_add(len).filter(|end| *end <= INPUTS_BYTES)?;
+    let path = self.memory().base().wrapping_add((BORDER_INPUTS + from) as usize);
+    // SAFETY: I6: in the slab by the check above. It is used in this call only, in which nobody
+    // writes there.
+    CStr::from_bytes_with_nul(unsafe { std::slice::from_raw_parts(path, (end - from) as usize) })
+      .ok()
   }
 }
 

@@ -9,7 +9,7 @@
 //! ```
 #![allow(unsafe_code)]
 
-use super::cached::{ours, Found};
+use super::cached::{ours, preadv_now, Found};
 use crate::border::Border;
 use crate::cqe::*;
 use crate::ring::{close_now, Ring};
@@ -54,10 +54,8 @@ fn read_now(fd: i32, into: &mut [MaybeUninit<u8>]) -> Filled {
       libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() },
       libc::iovec { iov_base: behind.as_mut_ptr().cast(), iov_len: spare },
     ];
-    let (cursor, high) = (-1i64, 0i64);
     // SAFETY: I1: both are written before the call returns, and no longer than they are.
-    let res =
-      unsafe { libc::syscall(libc::SYS_preadv2, fd, &parts, 2, cursor, high, libc::RWF_NOWAIT) };
+    let res = unsafe { preadv_now(fd, &parts, -1) };
     match usize::try_from(res) {
       Err(_) => return Filled { count, ended: false },
       Ok(0) => return Filled { count, ended: true },

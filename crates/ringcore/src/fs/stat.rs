@@ -112,9 +112,7 @@ pub fn is_local_file(fd: i32) -> bool {
 impl Ring {
   /// A look at a file's metadata, where this ring may ask for it.
   pub fn stat(&mut self, place: Place<'_>, into: &mut StatxBytes) -> Told {
-    // With a polling thread this one makes no system calls.
-    let refused = self.polled || !self.allows(IORING_OP_STATX);
-    if self.closed || self.fatal.is_some() || refused {
+    if !self.may_look(&[IORING_OP_STATX]) {
       return Told::Unknown;
     }
     let told = self.driver.stat(place, into);
@@ -147,16 +145,6 @@ impl Border {
     self.set(H_STAT, res as u32);
     self.set(H_LOOKS, self.ring.stats.looks);
     self.tick();
-  }
-
-  /// A path among the inputs; None: it has no end there.
-  fn input_path(&self, from: u32, len: u32) -> Option<&'static CStr> {
-    let end = from.checked_add(len).filter(|end| *end <= INPUTS_BYTES)?;
-    let path = self.memory().base().wrapping_add((BORDER_INPUTS + from) as usize);
-    // SAFETY: I6: in the slab by the check above. It is used in this call only, in which nobody
-    // writes there.
-    CStr::from_bytes_with_nul(unsafe { std::slice::from_raw_parts(path, (end - from) as usize) })
-      .ok()
   }
 }
 
